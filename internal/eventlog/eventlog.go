@@ -1,0 +1,125 @@
+// Package eventlog is the log that is the truth: commits, each one message on
+// the one subject of its aggregate, appended by compare-and-set. It knows
+// nothing of runs and lanes; engine puts it together with the pure domain.
+// jetlog implements it on JetStream, memlog in memory; both pass the contract
+// in eventlogtest.
+//
+// Invariants: a subject's records have versions 1, 2, 3 … and each names the
+// hash of the one before; sequences grow over all subjects; what Append
+// confirmed is stored for ever.
+package eventlog
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
+)
+
+// MaxCommit is the most bytes a commit may have: the EVENTS stream refuses
+// larger messages. Larger content goes to the object store by digest.
+const MaxCommit = 64 << 10
+
+var (
+	// ErrConflict: another commit was appended to the subject first. Reload and
+	// decide again.
+	ErrConflict = errors.New("another commit came first")
+	// ErrUnknown: nobody knows whether the append went through; it may even land
+	// later. Only finding the commit id, or a later append on the same subject
+	// that succeeds or conflicts, settles it.
+	ErrUnknown = errors.New("not confirmed by the log")
+	// ErrFull: the log refused the append because its store limit is reached.
+	ErrFull = errors.New("the log is full")
+	// ErrTooLarge: the commit is larger than MaxCommit. Nothing was stored.
+	ErrTooLarge = errors.New("commit larger than the log accepts")
+	// ErrNotFound: there is no such record.
+	ErrNotFound = errors.New("no such record")
+	// ErrUnavailable: the log could not be reached for reading.
+	ErrUnavailable = errors.New("the log cannot be reached")
+	// ErrCorrupt: a record cannot be decoded, or the chain is broken.
+	ErrCorrupt = errors.New("the chain of commits is broken")
+)
+
+// Record is one stored commit.
+type Record struct {
+	Subject  string
+	Sequence uint64    // in the whole log, from 1
+	Time     time.Time // when the log stored it
+	Data     []byte    // the stored bytes, which the next commit's hash covers
+	Commit   *eventv1.Commit
+	Err      error // ErrCorrupt when Data is not a commit; Commit is then nil
+}
+
+// Log stores commits. All methods may be called from any number of goroutines.
+type Log interface {
+	// Append stores data as the next commit of subject, provided that the last
+	// record of subject has sequence expect (0: there is none). It returns the
+	// new record's sequence, or ErrConflict, ErrUnknown, ErrFull, ErrTooLarge.
+	Append(ctx context.Context, subject string, expect uint64, data []byte) (uint64, error)
+	// Load returns the records of subject with a sequence above after, in order.
+	Load(ctx context.Context, subject string, after uint64) ([]Record, error)
+	// Last returns the last record of subject, or ErrNotFound.
+	Last(ctx context.Context, subject string) (Record, error)
+	// Get returns the record with this sequence, or ErrNotFound.
+	Get(ctx context.Context, sequence uint64) (Record, error)
+	// Head returns the sequence of the last record of the log; 0 when empty.
+	Head(ctx context.Context) (uint64, error)
+	// Follow calls each with every record above after, in order, without gaps
+	// or repeats, for as long as ctx lives. It survives interruptions of the
+	// connection. It returns ctx's error, or the first error of each.
+	Follow(ctx context.Context, after uint64, each func(Record) error) error
+}
+
+// Hash is what the next commit of a subject names as prev_hash: SHA-256 over
+// the subject, a zero byte, and the stored bytes.
+func Hash(subject string, data []byte) []byte {
+	h := sha256.New()
+	h.Write([]byte(subject))
+	h.Write([]byte{0})
+	h.Write(data)
+	return h.Sum(nil)
+}
+
+// Chain sets version and prev_hash of commit so that it follows prev (nil: it
+// is the first of its subject).
+func Chain(prev *Record, commit *eventv1.Commit) {
+	if prev == nil {
+		commit.Version, commit.PrevHash = 1, nil
+		return
+	}
+	commit.Version, commit.PrevHash = prev.Commit.GetVersion()+1, Hash(prev.Subject, prev.Data)
+}
+
+// Verify tells whether next follows prev (nil: is the first), or returns
+// ErrCorrupt wrapped with what is wrong.
+func Verify(prev *Record, next Record) error {
+	if next.Commit == nil {
+		return fmt.Errorf("record %d of %s: %w: undecodable", next.Sequence, next.Subject, ErrCorrupt)
+	}
+	want := &eventv1.Commit{}
+	Chain(prev, want)
+	switch {
+	case next.Commit.GetVersion() != want.GetVersion():
+		return fmt.Errorf("record %d of %s: %w: version %d where %d is due", next.Sequence, next.Subject, ErrCorrupt, next.Commit.GetVersion(), want.GetVersion())
+	case string(next.Commit.GetPrevHash()) != string(want.GetPrevHash()):
+		return fmt.Errorf("record %d of %s: %w: hash of version %d differs", next.Sequence, next.Subject, ErrCorrupt, next.Commit.GetVersion()-1)
+	}
+	return nil
+}
+
+// Decode makes a Record of stored bytes. An undecodable one has Err set.
+func Decode(subject string, sequence uint64, at time.Time, data []byte) Record {
+	rec := Record{Subject: subject, Sequence: sequence, Time: at, Data: data}
+	commit := &eventv1.Commit{}
+	if err := proto.Unmarshal(data, commit); err != nil || commit.GetVersion() == 0 {
+		rec.Err = fmt.Errorf("record %d of %s: %w: undecodable", sequence, subject, ErrCorrupt)
+		return rec
+	}
+	rec.Commit = commit
+	return rec
+}
