@@ -10,6 +10,7 @@
 package eventlog
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -21,9 +22,11 @@ import (
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
 
-// MaxCommit is the most bytes a commit may have: the EVENTS stream refuses
-// larger messages. Larger content goes to the object store by digest.
-const MaxCommit = 64 << 10
+// MaxCommit is the most bytes a commit may have. The EVENTS stream takes
+// messages of 64 KiB, headers included; the last KiB is left to the headers, so
+// that a commit is accepted or refused alike whether it travels alone or in a
+// batch. Larger content goes to the object store by digest.
+const MaxCommit = 63 << 10
 
 var (
 	// ErrConflict: another commit was appended to the subject first. Reload and
@@ -60,8 +63,12 @@ type Log interface {
 	// Append stores data as the next commit of subject, provided that the last
 	// record of subject has sequence expect (0: there is none). It returns the
 	// new record's sequence, or ErrConflict, ErrUnknown, ErrFull, ErrTooLarge.
+	// An error that is none of these (ctx ended before anything was sent) means
+	// that nothing was stored and nothing will be.
 	Append(ctx context.Context, subject string, expect uint64, data []byte) (uint64, error)
 	// Load returns the records of subject with a sequence above after, in order.
+	// A read may lag behind what Append confirmed (P9): decide on it and let the
+	// compare-and-set reject.
 	Load(ctx context.Context, subject string, after uint64) ([]Record, error)
 	// Last returns the last record of subject, or ErrNotFound.
 	Last(ctx context.Context, subject string) (Record, error)
@@ -85,31 +92,56 @@ func Hash(subject string, data []byte) []byte {
 	return h.Sum(nil)
 }
 
+// Position is what the next commit of a subject must follow: the last record,
+// without its content. The zero Position is that of an empty subject.
+type Position struct {
+	Sequence uint64 // of the last record in the whole log
+	Version  uint64 // of the last record in its subject
+	Hash     []byte // of the last record, see Hash
+}
+
+// Position returns what the commit after r must follow. An undecodable record
+// has version 0 and can be followed by none.
+func (r Record) Position() Position {
+	return Position{Sequence: r.Sequence, Version: r.Commit.GetVersion(), Hash: Hash(r.Subject, r.Data)}
+}
+
+// Chain sets version and prev_hash of commit so that it follows p.
+func (p Position) Chain(commit *eventv1.Commit) {
+	commit.Version, commit.PrevHash = p.Version+1, p.Hash
+}
+
+// Verify tells whether next follows p, or returns ErrCorrupt wrapped with what
+// is wrong.
+func (p Position) Verify(next Record) error {
+	switch {
+	case next.Commit == nil:
+		return fmt.Errorf("record %d of %s: %w: undecodable", next.Sequence, next.Subject, ErrCorrupt)
+	case next.Commit.GetVersion() != p.Version+1:
+		return fmt.Errorf("record %d of %s: %w: version %d where %d is due", next.Sequence, next.Subject, ErrCorrupt, next.Commit.GetVersion(), p.Version+1)
+	case !bytes.Equal(next.Commit.GetPrevHash(), p.Hash):
+		return fmt.Errorf("record %d of %s: %w: hash of version %d differs", next.Sequence, next.Subject, ErrCorrupt, p.Version)
+	}
+	return nil
+}
+
 // Chain sets version and prev_hash of commit so that it follows prev (nil: it
 // is the first of its subject).
 func Chain(prev *Record, commit *eventv1.Commit) {
-	if prev == nil {
-		commit.Version, commit.PrevHash = 1, nil
-		return
-	}
-	commit.Version, commit.PrevHash = prev.Commit.GetVersion()+1, Hash(prev.Subject, prev.Data)
+	positionOf(prev).Chain(commit)
 }
 
 // Verify tells whether next follows prev (nil: is the first), or returns
 // ErrCorrupt wrapped with what is wrong.
 func Verify(prev *Record, next Record) error {
-	if next.Commit == nil {
-		return fmt.Errorf("record %d of %s: %w: undecodable", next.Sequence, next.Subject, ErrCorrupt)
+	return positionOf(prev).Verify(next)
+}
+
+func positionOf(prev *Record) Position {
+	if prev == nil {
+		return Position{}
 	}
-	want := &eventv1.Commit{}
-	Chain(prev, want)
-	switch {
-	case next.Commit.GetVersion() != want.GetVersion():
-		return fmt.Errorf("record %d of %s: %w: version %d where %d is due", next.Sequence, next.Subject, ErrCorrupt, next.Commit.GetVersion(), want.GetVersion())
-	case string(next.Commit.GetPrevHash()) != string(want.GetPrevHash()):
-		return fmt.Errorf("record %d of %s: %w: hash of version %d differs", next.Sequence, next.Subject, ErrCorrupt, next.Commit.GetVersion()-1)
-	}
-	return nil
+	return prev.Position()
 }
 
 // Decode makes a Record of stored bytes. An undecodable one has Err set.
