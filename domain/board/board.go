@@ -1,0 +1,267 @@
+package board
+
+import (
+	"slices"
+	"time"
+
+	"github.com/slipway-hq/slipway/domain/lane"
+	"github.com/slipway-hq/slipway/domain/run"
+	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
+)
+
+// KeepEnded is how many ended runs are kept whole beside the live ones: the
+// last cards, watchers and status questions mostly ask for those.
+const KeepEnded = 256
+
+// Live is a run kept whole: it has not ended, or it did lately.
+type Live struct {
+	State run.State
+	// Grant is the sequence of the grant that gave the slot; 0 without one.
+	Grant uint64
+	// Request is the sequence of the run's first commit: its age.
+	Request uint64
+	// Quarantined says why nothing is decided about the run any more.
+	Quarantined string
+}
+
+// Lane is one queue with its slots.
+type Lane struct {
+	Name string
+	// State is the fold of the lane's own subject.
+	State lane.State
+	// Queue holds the waiting runs, in order.
+	Queue []lane.Candidate
+	// Settings are those of the newest plan seen; the configuration in force
+	// comes first.
+	Settings *eventv1.LaneSettings
+	// Active counts runs that hold a slot and have not ended.
+	Active int
+	// Quarantined says why nothing is granted here any more.
+	Quarantined string
+}
+
+// Config is the adopted configuration.
+type Config struct {
+	Sequence uint64
+	Digest   string
+	Content  []byte
+	Origin   string
+	At       time.Time
+}
+
+// Board is the state of everything.
+type Board struct {
+	Config Config
+
+	live     map[string]*Live
+	ended    []string // ring of ended runs still kept whole
+	oldest   int
+	index    index
+	lanes    map[string]*Lane // by name
+	sequence uint64
+}
+
+// New returns an empty board.
+func New() *Board {
+	return &Board{live: map[string]*Live{}, lanes: map[string]*Lane{}, index: newIndex()}
+}
+
+// Sequence is that of the newest commit folded.
+func (b *Board) Sequence() uint64 { return b.sequence }
+
+// FoldRun folds a commit of a run's subject.
+func (b *Board) FoldRun(id string, sequence uint64, c *eventv1.Commit) {
+	b.sequence = max(b.sequence, sequence)
+	l := b.live[id]
+	if l == nil {
+		if b.index.has(id) {
+			return // ended and summarised: an ended run changes no more
+		}
+		l = &Live{Request: sequence}
+		b.live[id] = l
+	}
+	before := l.State.Status
+	l.State = run.FoldCommit(l.State, sequence, c)
+	if before == run.Absent && l.State.Status != run.Absent {
+		b.opened(l)
+	}
+	if !before.Ended() && l.State.Status.Ended() {
+		b.closed(l)
+	}
+}
+
+func (b *Board) opened(l *Live) {
+	ln := b.lane(l.State.Plan.GetLane())
+	if ln == nil {
+		return
+	}
+	ln.Settings = l.State.Plan.GetLaneSettings()
+	if slot, ok := ln.slot(l.State.ID); ok { // never: a grant follows its request; kept for a fold that starts late
+		l.Grant = slot
+		ln.Active++
+		return
+	}
+	at, _ := slices.BinarySearchFunc(ln.Queue, l.candidate(), lane.Before)
+	ln.Queue = slices.Insert(ln.Queue, at, l.candidate())
+}
+
+func (l *Live) candidate() lane.Candidate {
+	return lane.Candidate{Run: l.State.ID, Priority: l.State.Plan.GetPriority(), Sequence: l.Request}
+}
+
+func (b *Board) closed(l *Live) {
+	if ln := b.lane(l.State.Plan.GetLane()); ln != nil {
+		if l.Grant != 0 {
+			ln.Active--
+		}
+		ln.dequeue(l)
+	}
+	b.index.add(l)
+	b.keep(l.State.ID)
+}
+
+// keep retains the run whole until KeepEnded others have ended after it.
+func (b *Board) keep(id string) {
+	if len(b.ended) < KeepEnded {
+		b.ended = append(b.ended, id)
+		return
+	}
+	delete(b.live, b.ended[b.oldest])
+	b.ended[b.oldest] = id
+	b.oldest = (b.oldest + 1) % KeepEnded
+}
+
+// FoldLane folds a commit of a lane's subject.
+func (b *Board) FoldLane(sequence uint64, c *eventv1.Commit) {
+	b.sequence = max(b.sequence, sequence)
+	for _, e := range c.GetEvents() {
+		name := e.GetLaneGranted().GetLane()
+		if name == "" {
+			name = e.GetSlotReleased().GetLane()
+		}
+		ln := b.lane(name)
+		if ln == nil {
+			continue
+		}
+		ln.State = lane.Fold(ln.State, sequence, c.GetTime().AsTime(), e)
+		for _, id := range e.GetLaneGranted().GetRuns() {
+			b.grant(ln, id, sequence)
+		}
+		if r := e.GetSlotReleased(); r != nil {
+			b.release(ln, r.GetRun())
+		}
+	}
+}
+
+func (b *Board) grant(ln *Lane, id string, sequence uint64) {
+	l := b.live[id]
+	if l == nil || l.Grant != 0 {
+		return
+	}
+	l.Grant = sequence
+	ln.dequeue(l)
+	if !l.State.Status.Ended() {
+		ln.Active++
+	}
+}
+
+func (b *Board) release(ln *Lane, id string) {
+	if l := b.live[id]; l != nil && l.Grant != 0 && !l.State.Status.Ended() {
+		ln.Active--
+	}
+}
+
+// FoldConfig folds a commit of the configuration's subject.
+func (b *Board) FoldConfig(sequence uint64, c *eventv1.Commit) {
+	b.sequence = max(b.sequence, sequence)
+	for _, e := range c.GetEvents() {
+		if a := e.GetConfigAdopted(); a != nil {
+			b.Config = Config{Sequence: sequence, Digest: a.GetDigest(), Content: a.GetContent(), Origin: a.GetOrigin(), At: c.GetTime().AsTime()}
+		}
+	}
+}
+
+// QuarantineRun stops all decisions about a run whose chain is broken. It keeps
+// its slot until an operator releases it.
+func (b *Board) QuarantineRun(id, why string) {
+	l := b.live[id]
+	if l == nil {
+		l = &Live{State: run.State{ID: id}}
+		b.live[id] = l
+	}
+	l.Quarantined = why
+	if ln := b.lane(l.State.Plan.GetLane()); ln != nil {
+		ln.dequeue(l)
+	}
+}
+
+// QuarantineLane stops all grants of the lane whose name is known.
+func (b *Board) QuarantineLane(name, why string) {
+	if ln := b.lane(name); ln != nil {
+		ln.Quarantined = why
+	}
+}
+
+func (b *Board) lane(name string) *Lane {
+	if name == "" {
+		return nil
+	}
+	ln := b.lanes[name]
+	if ln == nil {
+		ln = &Lane{Name: name}
+		b.lanes[name] = ln
+	}
+	return ln
+}
+
+func (ln *Lane) slot(id string) (uint64, bool) {
+	i := slices.IndexFunc(ln.State.Slots, func(s lane.Slot) bool { return s.Run == id })
+	if i < 0 {
+		return 0, false
+	}
+	return ln.State.Slots[i].Sequence, true
+}
+
+func (ln *Lane) dequeue(l *Live) {
+	if i, ok := slices.BinarySearchFunc(ln.Queue, l.candidate(), lane.Before); ok {
+		if i == 0 {
+			ln.Queue = ln.Queue[1:] // the usual case: no copying
+			return
+		}
+		ln.Queue = slices.Delete(ln.Queue, i, i+1)
+	}
+}
+
+// Ended tells whether a run has ended. An unknown run has not.
+func (b *Board) Ended(id string) bool {
+	if l := b.live[id]; l != nil {
+		return l.State.Status.Ended()
+	}
+	return b.index.has(id)
+}
+
+// Live returns a run that is kept whole.
+func (b *Board) Live(id string) (*Live, bool) {
+	l, ok := b.live[id]
+	return l, ok
+}
+
+// Each calls f with every run that is kept whole, in no order.
+func (b *Board) Each(f func(*Live)) {
+	for _, l := range b.live {
+		f(l)
+	}
+}
+
+// Lanes calls f with every lane that was ever used.
+func (b *Board) Lanes(f func(*Lane)) {
+	for _, ln := range b.lanes {
+		f(ln)
+	}
+}
+
+// Lane returns a lane by name.
+func (b *Board) Lane(name string) (*Lane, bool) {
+	ln, ok := b.lanes[name]
+	return ln, ok
+}

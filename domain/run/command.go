@@ -1,0 +1,139 @@
+package run
+
+import (
+	"fmt"
+	"time"
+
+	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
+)
+
+// Command is a wish to change a run. The set is closed.
+type Command interface{ command() }
+
+// Request opens a run. With Refusal set the run is refused in the same commit,
+// so that a repeated delivery gets the same answer.
+type Request struct {
+	Event   *eventv1.RunRequested
+	Refusal *Refusal
+}
+
+// RequestCancel asks for the end: at once when nobody holds the run, else from
+// the claim holder.
+type RequestCancel struct{ Reason string }
+
+// Expire says what time it is; it ends or stops a run whose deadline passed.
+type Expire struct{ Now time.Time }
+
+// TakeClaim gives a runner the run and opens the step that is due.
+type TakeClaim struct {
+	Runner, Incarnation, Host string
+	GrantSequence             uint64
+	Now                       time.Time
+}
+
+// BeginAttempt starts the current step again after its retry delay, a probe
+// or an answer.
+type BeginAttempt struct {
+	Fence uint64
+	Step  uint32
+	Now   time.Time
+}
+
+// FinishStep closes a step and opens the next, or ends the run. With Release
+// the claim is given back at this boundary.
+type FinishStep struct {
+	Fence     uint64
+	Step      uint32
+	Attempt   uint32
+	Artefacts []*eventv1.Artefact
+	Output    *eventv1.StepOutput
+	Source    *eventv1.SourceResolved
+	Confirmed bool
+	Release   string
+	Now       time.Time
+}
+
+// FailStep closes an attempt that failed: the step waits for its next attempt,
+// or the run ends. Final forbids another attempt.
+type FailStep struct {
+	Fence    uint64
+	Step     uint32
+	Attempt  uint32
+	Cause    eventv1.StepFailed_Cause
+	ExitCode int32
+	Signal   string
+	Error    string
+	Output   *eventv1.StepOutput
+	Source   *eventv1.SourceResolved
+	Final    bool
+	Now      time.Time
+}
+
+// Stop ends a run that is to be stopped while none of its processes live.
+type Stop struct {
+	Fence uint64
+	Now   time.Time
+}
+
+// Answer is a person's word on the open question.
+type Answer struct {
+	Step   uint32
+	Answer eventv1.StepAnswered_Answer
+}
+
+// Release gives the claim back, with all processes dead.
+type Release struct {
+	Fence  uint64
+	Reason string
+	Now    time.Time
+}
+
+// Lapse takes the claim from a runner whose lease ran out.
+type Lapse struct {
+	Fence  uint64
+	Reason string
+	Now    time.Time
+}
+
+func (Request) command()       {}
+func (RequestCancel) command() {}
+func (Expire) command()        {}
+func (TakeClaim) command()     {}
+func (BeginAttempt) command()  {}
+func (FinishStep) command()    {}
+func (FailStep) command()      {}
+func (Stop) command()          {}
+func (Answer) command()        {}
+func (Release) command()       {}
+func (Lapse) command()         {}
+
+// Refusal says why a command causes nothing: a stable code and a sentence for
+// a person.
+type Refusal struct{ Code, Sentence string }
+
+// Error is the sentence.
+func (r *Refusal) Error() string { return r.Sentence }
+
+// Is compares codes, so that errors.Is works with the sentinels below.
+func (r *Refusal) Is(target error) bool {
+	t, ok := target.(*Refusal)
+	return ok && t.Code == r.Code
+}
+
+// Refusals by code; the sentence of a real one names the run.
+var (
+	ErrAbsent    = &Refusal{"E-RUN-404", "there is no such run"}
+	ErrIdentity  = &Refusal{"E-RUN-IDENTITY", "this id belongs to another request"}
+	ErrEnded     = &Refusal{"E-RUN-ENDED", "the run has ended"}
+	ErrClaimed   = &Refusal{"E-RUN-CLAIMED", "another runner holds the run"}
+	ErrFenced    = &Refusal{"E-RUN-FENCED", "the claim is no longer held"}
+	ErrNotOpen   = &Refusal{"E-STEP-CLOSED", "the step is not open"}
+	ErrNoAsk     = &Refusal{"E-RUN-NOASK", "the run asks nothing"}
+	ErrNoGrant   = &Refusal{"E-RUN-NOGRANT", "the run has no slot"}
+	ErrStopping  = &Refusal{"E-RUN-STOPPING", "the run is being stopped"}
+	ErrRetryLive = &Refusal{"E-RUN-LIVE", "the run has not ended yet"}
+)
+
+func refuse(kind *Refusal, format string, args ...any) error {
+	return &Refusal{Code: kind.Code, Sentence: fmt.Sprintf(format, args...)}
+}
