@@ -1,0 +1,284 @@
+package grammar
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bounds of what a person may type.
+const (
+	// MaxText is the longest text that is looked at, in characters: Slack's
+	// own advice for a message, and far beyond any sentence.
+	MaxText = 4000
+	// MaxRef is the longest ref, in characters: longer than any name that a
+	// forge accepts.
+	MaxRef = 200
+	// MaxName is the longest name of a service, environment, lane or step.
+	MaxName = 100
+	// MaxRunID is the longest id or beginning of an id.
+	MaxRunID = 64
+	// MaxParameters is the most KEY=VALUE pairs of one sentence.
+	MaxParameters = 32
+	// MaxValue is the longest value of a parameter, in characters.
+	MaxValue = 1000
+)
+
+// Sentence is a parsed request. Fields that its verb does not use are empty,
+// and so are those the person left out: the orchestrator fills them from the
+// defaults, or from the thread the sentence was said in.
+type Sentence struct {
+	Verb Verb
+	// Service as typed. With VerbStatus it is the word that may be a service
+	// or an id: Run is then also set if the word could be one.
+	Service string
+	// Ref is the text after the @.
+	Ref         string
+	Environment string
+	// Run is an id or its beginning, lower case, with its "d-" or "j-".
+	Run string
+	// Parameters are the KEY=VALUE pairs; nil when there are none.
+	Parameters map[string]string
+	// Topic is what help was asked about.
+	Topic string
+	// Lane is the queue asked about.
+	Lane string
+	// Step is the step whose logs are wanted.
+	Step string
+	// Answer is AnswerRepeat, AnswerDone or AnswerFail.
+	Answer string
+}
+
+// Option adjusts Parse.
+type Option func(*options)
+
+type options struct{ bot string }
+
+// WithBot names the bot's own user id, so that a mention of somebody else is
+// not taken for a call.
+func WithBot(user string) Option { return func(o *options) { o.bot = user } }
+
+// Parse reads one request. Command is "/deploy", "/check_status", "/slipway",
+// or "@" for a mention or a direct message, whose text may still contain the
+// <@U…> of the bot: what stands before the last mention is ignored, and
+// without a mention the whole text is the sentence. An error is always an
+// *Error, whose words can be shown to the person after Escape.
+func Parse(command, text string, opts ...Option) (Sentence, error) {
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if n := utf8.RuneCountInString(text); n > MaxText {
+		return Sentence{}, refuse(CodeTooLong, "", "That is %d characters; I read at most %d. Please say it shorter.", n, MaxText)
+	}
+	if !utf8.ValidString(text) {
+		return Sentence{}, invisible()
+	}
+	if command == "@" {
+		text = afterMention(text, o.bot)
+	}
+	line, err := oneLine(text)
+	if err != nil {
+		return Sentence{}, err
+	}
+	words, err := split(Normalise(line))
+	if err != nil {
+		return Sentence{}, err
+	}
+	switch command {
+	case "/deploy":
+		return short(VerbDeploy, words)
+	case "/check_status":
+		return short(VerbStatus, words)
+	default:
+		return open(command, words)
+	}
+}
+
+// oneLine refuses text that goes on after its first line: what follows would
+// either be lost or be run unseen.
+func oneLine(text string) (string, error) {
+	text = strings.TrimSpace(text)
+	if strings.ContainsAny(text, "\n\r\v\f\u2028\u2029\u0085") {
+		return "", refuse(CodeLines, "", "I read one line at a time, and there is more text after the first line. Nothing was done; please send the command alone on one line.")
+	}
+	return text, nil
+}
+
+// short parses the rest of a command that is a verb by itself.
+func short(v Verb, words []word) (Sentence, error) {
+	if len(words) == 1 && words[0].is("help") {
+		return Sentence{Verb: VerbHelp, Topic: string(v)}, nil
+	}
+	return sentence(v, "", words)
+}
+
+// open parses a sentence that starts with its verb.
+func open(command string, words []word) (Sentence, error) {
+	if len(words) == 0 {
+		return Sentence{Verb: VerbHelp}, nil
+	}
+	first := strings.TrimPrefix(words[0].text, "/")
+	e, ok := lookup(first)
+	if !ok {
+		return Sentence{}, unknownVerb(command, first)
+	}
+	return sentence(e.verb, e.word, words[1:])
+}
+
+func unknownVerb(command, word string) error {
+	call := "/slipway"
+	if command == "@" {
+		call = "@slipway"
+	}
+	near := Suggest(word, vocabulary(), 3)
+	hint := ""
+	if len(near) > 0 {
+		hint = " Did you mean " + list(near) + "?"
+	}
+	return refuse(CodeVerb, call+" help", "I do not know %s.%s Say `%s help` for everything I understand.", Quote(word), hint, call)
+}
+
+func sentence(v Verb, typed string, words []word) (Sentence, error) {
+	switch v {
+	case VerbDeploy:
+		return parseDeploy(words)
+	case VerbStatus:
+		return parseStatus(words)
+	case VerbCancel, VerbRetry:
+		return parseRun(Sentence{Verb: v}, words, 0)
+	case VerbLogs:
+		return parseRun(Sentence{Verb: v}, words, 1)
+	case VerbAnswer:
+		return parseRun(Sentence{Verb: v, Answer: typed}, words, 0)
+	case VerbLanes:
+		name, err := optionalName(v, words)
+		return Sentence{Verb: v, Lane: name}, err
+	case VerbHelp:
+		return parseHelp(words)
+	}
+	return Sentence{}, unknownVerb("", string(v))
+}
+
+func parseHelp(words []word) (Sentence, error) {
+	s := Sentence{Verb: VerbHelp}
+	if len(words) > 0 {
+		s.Topic = truncate(words[0].text, MaxName)
+	}
+	return s, nil
+}
+
+func parseStatus(words []word) (Sentence, error) {
+	name, err := optionalName(VerbStatus, words)
+	if err != nil {
+		return Sentence{}, err
+	}
+	s := Sentence{Verb: VerbStatus, Service: name}
+	if id, ok := runID(name); ok {
+		s.Run = id
+	}
+	return s, nil
+}
+
+// parseRun reads [ID] and, with extra 1, [STEP]. Without an id the sentence
+// means the run of the thread it was said in.
+func parseRun(s Sentence, words []word, extra int) (Sentence, error) {
+	usage := "/slipway " + Usage(s.Verb)
+	if len(words) > 1+extra {
+		return Sentence{}, refuse(CodeUsage, usage, "I do not understand %s there. It goes `%s`.", Quote(words[1+extra].text), usage)
+	}
+	if len(words) == 0 {
+		return s, nil
+	}
+	id, ok := runID(words[0].text)
+	if !ok {
+		return Sentence{}, refuse(CodeRunID, usage, "%s is not the id of a run; ids look like `d-4f7k2`. Say `/slipway status` to see them.", Quote(words[0].text))
+	}
+	s.Run = id
+	if len(words) == 2 {
+		if utf8.RuneCountInString(words[1].text) > MaxName {
+			return Sentence{}, tooLong("A step's name", MaxName)
+		}
+		s.Step = words[1].text
+	}
+	return s, nil
+}
+
+func optionalName(v Verb, words []word) (string, error) {
+	usage := "/slipway " + Usage(v)
+	switch {
+	case len(words) == 0:
+		return "", nil
+	case len(words) > 1:
+		return "", refuse(CodeUsage, usage, "I do not understand %s there. It goes `%s`.", Quote(words[1].text), usage)
+	case utf8.RuneCountInString(words[0].text) > MaxName:
+		return "", tooLong("A name", MaxName)
+	}
+	return words[0].text, nil
+}
+
+// runID reads an id or the beginning of one, in any case, with or without its
+// kind; without, a deployment is meant.
+func runID(text string) (string, bool) {
+	id := strings.ToLower(strings.Trim(text, "`*_"))
+	kind, rest, found := strings.Cut(id, "-")
+	if !found {
+		kind, rest = "d", id
+	}
+	if kind != "d" && kind != "j" || rest == "" || len(rest) > MaxRunID {
+		return "", false
+	}
+	for _, r := range rest {
+		if (r < 'a' || r > 'z') && (r < '0' || r > '9') {
+			return "", false
+		}
+	}
+	return kind + "-" + rest, true
+}
+
+func tooLong(what string, limit int) error {
+	return refuse(CodeTooLong, "", "%s has at most %d characters.", what, limit)
+}
+
+// Error is why a text is not a sentence.
+type Error struct {
+	// Code is stable, for machines.
+	Code string
+	// Sentence is for the person: what, why, what next. Raw text in Slack's
+	// mrkdwn, with every echoed word quoted; Escape it when showing it.
+	Sentence string
+	// Usage is the right form; may be empty.
+	Usage string
+}
+
+func (e *Error) Error() string { return e.Sentence }
+
+// The codes of Error.
+const (
+	CodeTooLong = "E-TEXT-LONG"
+	CodeLines   = "E-TEXT-LINES"
+	CodeChars   = "E-TEXT-CHARS"
+	CodeQuotes  = "E-TEXT-QUOTES"
+	CodeVerb    = "E-VERB-404"
+	CodeUsage   = "E-USAGE"
+	CodeRunID   = "E-RUN-ID"
+	CodeRef     = "E-REF"
+	CodeParam   = "E-PARAM"
+)
+
+func refuse(code, usage, format string, args ...any) error {
+	return &Error{Code: code, Usage: usage, Sentence: fmt.Sprintf(format, args...)}
+}
+
+// list joins quoted words: `a`, `b` or `c`.
+func list(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = Quote(w)
+	}
+	if len(quoted) < 2 {
+		return strings.Join(quoted, "")
+	}
+	last := len(quoted) - 1
+	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
+}
