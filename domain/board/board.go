@@ -54,6 +54,7 @@ type Board struct {
 	Config Config
 
 	live     map[string]*Live
+	near     map[string][]string // ids of live by their first characters, see bucket
 	ended    []string // ring of ended runs still kept whole
 	oldest   int
 	index    index
@@ -63,7 +64,7 @@ type Board struct {
 
 // New returns an empty board.
 func New() *Board {
-	return &Board{live: map[string]*Live{}, lanes: map[string]*Lane{}, index: newIndex()}
+	return &Board{live: map[string]*Live{}, near: map[string][]string{}, lanes: map[string]*Lane{}, index: newIndex()}
 }
 
 // Sequence is that of the newest commit folded.
@@ -78,7 +79,7 @@ func (b *Board) FoldRun(id string, sequence uint64, c *eventv1.Commit) {
 			return // ended and summarised: an ended run changes no more
 		}
 		l = &Live{Request: sequence}
-		b.live[id] = l
+		b.insert(id, l)
 	}
 	before := l.State.Status
 	l.State = run.FoldCommit(l.State, sequence, c)
@@ -126,9 +127,25 @@ func (b *Board) keep(id string) {
 		b.ended = append(b.ended, id)
 		return
 	}
-	delete(b.live, b.ended[b.oldest])
+	b.forget(b.ended[b.oldest])
 	b.ended[b.oldest] = id
 	b.oldest = (b.oldest + 1) % KeepEnded
+}
+
+func (b *Board) insert(id string, l *Live) {
+	b.live[id] = l
+	b.near[bucket(id)] = append(b.near[bucket(id)], id)
+}
+
+func (b *Board) forget(id string) {
+	delete(b.live, id)
+	key := bucket(id)
+	rest := slices.DeleteFunc(b.near[key], func(other string) bool { return other == id })
+	if len(rest) == 0 {
+		delete(b.near, key)
+		return
+	}
+	b.near[key] = rest
 }
 
 // FoldLane folds a commit of a lane's subject.
@@ -187,7 +204,7 @@ func (b *Board) QuarantineRun(id, why string) {
 	l := b.live[id]
 	if l == nil {
 		l = &Live{State: run.State{ID: id}}
-		b.live[id] = l
+		b.insert(id, l)
 	}
 	l.Quarantined = why
 	if ln := b.lane(l.State.Plan.GetLane()); ln != nil {

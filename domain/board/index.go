@@ -131,10 +131,8 @@ func (b *Board) alike(key string, f func(id string)) {
 	for i, ok := b.index.heads[key]; ok && i >= 0; i = b.index.summaries[i].next {
 		f(b.index.summaries[i].ID)
 	}
-	for id := range b.live {
-		if bucket(id) == key {
-			f(id)
-		}
+	for _, id := range b.near[key] {
+		f(id)
 	}
 }
 
@@ -158,7 +156,7 @@ func (b *Board) Short(id string) string {
 	return kind + "-" + rest[:n]
 }
 
-// Ended calls f with every ended run, newest end first, until it returns false.
+// Summaries calls f with every ended run, newest end first, until it returns false.
 func (b *Board) Summaries(f func(*Summary) bool) {
 	for i := len(b.index.summaries) - 1; i >= 0; i-- {
 		if !f(&b.index.summaries[i]) {

@@ -71,7 +71,7 @@ func (x Answer_Visibility) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Answer_Visibility.Descriptor instead.
 func (Answer_Visibility) EnumDescriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{3, 0}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{4, 0}
 }
 
 type LogChunk_Stream int32
@@ -124,7 +124,7 @@ func (x LogChunk_Stream) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogChunk_Stream.Descriptor instead.
 func (LogChunk_Stream) EnumDescriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{6, 0}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{7, 0}
 }
 
 type Card_State int32
@@ -182,7 +182,7 @@ func (x Card_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Card_State.Descriptor instead.
 func (Card_State) EnumDescriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{8, 0}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{9, 0}
 }
 
 // Envelope is one request from Slack, verified and normalised. It is what
@@ -202,7 +202,9 @@ type Envelope struct {
 	//	*Envelope_Press
 	Body isEnvelope_Body `protobuf_oneof:"body"`
 	// W3C trace context.
-	Trace         map[string]string `protobuf:"bytes,7,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Trace map[string]string `protobuf:"bytes,7,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What Slack says of the person.
+	Standing      *Standing `protobuf:"bytes,8,opt,name=standing,proto3" json:"standing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -297,6 +299,13 @@ func (x *Envelope) GetTrace() map[string]string {
 	return nil
 }
 
+func (x *Envelope) GetStanding() *Standing {
+	if x != nil {
+		return x.Standing
+	}
+	return nil
+}
+
 type isEnvelope_Body interface {
 	isEnvelope_Body()
 }
@@ -313,6 +322,96 @@ func (*Envelope_Sentence) isEnvelope_Body() {}
 
 func (*Envelope_Press) isEnvelope_Body() {}
 
+// Standing is what Slack says of a person when the request arrives: guests,
+// bots and strangers are always refused.
+type Standing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False: Slack could not be asked; the rest means nothing.
+	Known bool `protobuf:"varint,1,opt,name=known,proto3" json:"known,omitempty"`
+	// A single- or multi-channel guest.
+	Guest bool `protobuf:"varint,2,opt,name=guest,proto3" json:"guest,omitempty"`
+	Bot   bool `protobuf:"varint,3,opt,name=bot,proto3" json:"bot,omitempty"`
+	// From another workspace.
+	Stranger bool `protobuf:"varint,4,opt,name=stranger,proto3" json:"stranger,omitempty"`
+	Deleted  bool `protobuf:"varint,5,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	// For people only; never decides anything.
+	Name          string `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Standing) Reset() {
+	*x = Standing{}
+	mi := &file_slipway_command_v1_command_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Standing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Standing) ProtoMessage() {}
+
+func (x *Standing) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_command_v1_command_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Standing.ProtoReflect.Descriptor instead.
+func (*Standing) Descriptor() ([]byte, []int) {
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Standing) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *Standing) GetGuest() bool {
+	if x != nil {
+		return x.Guest
+	}
+	return false
+}
+
+func (x *Standing) GetBot() bool {
+	if x != nil {
+		return x.Bot
+	}
+	return false
+}
+
+func (x *Standing) GetStranger() bool {
+	if x != nil {
+		return x.Stranger
+	}
+	return false
+}
+
+func (x *Standing) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
+}
+
+func (x *Standing) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 // Sentence is what a person typed: a slash command or a mention.
 type Sentence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -326,7 +425,7 @@ type Sentence struct {
 
 func (x *Sentence) Reset() {
 	*x = Sentence{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[1]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -338,7 +437,7 @@ func (x *Sentence) String() string {
 func (*Sentence) ProtoMessage() {}
 
 func (x *Sentence) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[1]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -351,7 +450,7 @@ func (x *Sentence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sentence.ProtoReflect.Descriptor instead.
 func (*Sentence) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{1}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Sentence) GetCommand() string {
@@ -385,7 +484,7 @@ type Press struct {
 
 func (x *Press) Reset() {
 	*x = Press{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[2]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -397,7 +496,7 @@ func (x *Press) String() string {
 func (*Press) ProtoMessage() {}
 
 func (x *Press) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[2]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -410,7 +509,7 @@ func (x *Press) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Press.ProtoReflect.Descriptor instead.
 func (*Press) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{2}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Press) GetAction() string {
@@ -459,7 +558,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[3]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -471,7 +570,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[3]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -484,7 +583,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{3}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Answer) GetVisibility() Answer_Visibility {
@@ -533,7 +632,7 @@ type Choice struct {
 
 func (x *Choice) Reset() {
 	*x = Choice{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[4]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -545,7 +644,7 @@ func (x *Choice) String() string {
 func (*Choice) ProtoMessage() {}
 
 func (x *Choice) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[4]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -558,7 +657,7 @@ func (x *Choice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Choice.ProtoReflect.Descriptor instead.
 func (*Choice) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{4}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Choice) GetLabel() string {
@@ -589,7 +688,7 @@ type Hint struct {
 
 func (x *Hint) Reset() {
 	*x = Hint{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[5]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +700,7 @@ func (x *Hint) String() string {
 func (*Hint) ProtoMessage() {}
 
 func (x *Hint) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[5]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +713,7 @@ func (x *Hint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hint.ProtoReflect.Descriptor instead.
 func (*Hint) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{5}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Hint) GetRun() string {
@@ -657,7 +756,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[6]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +768,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[6]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +781,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{6}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *LogChunk) GetStream() LogChunk_Stream {
@@ -723,7 +822,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[7]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +834,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[7]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +847,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{7}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Lease) GetHolder() string {
@@ -835,7 +934,7 @@ type Card struct {
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[8]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -847,7 +946,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[8]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -860,7 +959,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{8}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Card) GetState() Card_State {
@@ -968,7 +1067,7 @@ type Dead struct {
 
 func (x *Dead) Reset() {
 	*x = Dead{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[9]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1079,7 @@ func (x *Dead) String() string {
 func (*Dead) ProtoMessage() {}
 
 func (x *Dead) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[9]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1092,7 @@ func (x *Dead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dead.ProtoReflect.Descriptor instead.
 func (*Dead) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{9}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Dead) GetService() string {
@@ -1035,7 +1134,7 @@ var File_slipway_command_v1_command_proto protoreflect.FileDescriptor
 
 const file_slipway_command_v1_command_proto_rawDesc = "" +
 	"\n" +
-	" slipway/command/v1/command.proto\x12\x12slipway.command.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dslipway/event/v1/commit.proto\x1a\x1aslipway/event/v1/run.proto\"\xbb\x03\n" +
+	" slipway/command/v1/command.proto\x12\x12slipway.command.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dslipway/event/v1/commit.proto\x1a\x1aslipway/event/v1/run.proto\"\xf5\x03\n" +
 	"\bEnvelope\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\tR\bidentity\x129\n" +
 	"\tprincipal\x18\x02 \x01(\v2\x1b.slipway.event.v1.PrincipalR\tprincipal\x120\n" +
@@ -1043,12 +1142,20 @@ const file_slipway_command_v1_command_proto_rawDesc = "" +
 	"\breceived\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\breceived\x12:\n" +
 	"\bsentence\x18\x05 \x01(\v2\x1c.slipway.command.v1.SentenceH\x00R\bsentence\x121\n" +
 	"\x05press\x18\x06 \x01(\v2\x19.slipway.command.v1.PressH\x00R\x05press\x12=\n" +
-	"\x05trace\x18\a \x03(\v2'.slipway.command.v1.Envelope.TraceEntryR\x05trace\x1a8\n" +
+	"\x05trace\x18\a \x03(\v2'.slipway.command.v1.Envelope.TraceEntryR\x05trace\x128\n" +
+	"\bstanding\x18\b \x01(\v2\x1c.slipway.command.v1.StandingR\bstanding\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x06\n" +
-	"\x04body\"8\n" +
+	"\x04body\"\x92\x01\n" +
+	"\bStanding\x12\x14\n" +
+	"\x05known\x18\x01 \x01(\bR\x05known\x12\x14\n" +
+	"\x05guest\x18\x02 \x01(\bR\x05guest\x12\x10\n" +
+	"\x03bot\x18\x03 \x01(\bR\x03bot\x12\x1a\n" +
+	"\bstranger\x18\x04 \x01(\bR\bstranger\x12\x18\n" +
+	"\adeleted\x18\x05 \x01(\bR\adeleted\x12\x12\n" +
+	"\x04name\x18\x06 \x01(\tR\x04name\"8\n" +
 	"\bSentence\x12\x18\n" +
 	"\acommand\x18\x01 \x01(\tR\acommand\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\"c\n" +
@@ -1142,48 +1249,50 @@ func file_slipway_command_v1_command_proto_rawDescGZIP() []byte {
 }
 
 var file_slipway_command_v1_command_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_slipway_command_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_slipway_command_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_slipway_command_v1_command_proto_goTypes = []any{
 	(Answer_Visibility)(0),        // 0: slipway.command.v1.Answer.Visibility
 	(LogChunk_Stream)(0),          // 1: slipway.command.v1.LogChunk.Stream
 	(Card_State)(0),               // 2: slipway.command.v1.Card.State
 	(*Envelope)(nil),              // 3: slipway.command.v1.Envelope
-	(*Sentence)(nil),              // 4: slipway.command.v1.Sentence
-	(*Press)(nil),                 // 5: slipway.command.v1.Press
-	(*Answer)(nil),                // 6: slipway.command.v1.Answer
-	(*Choice)(nil),                // 7: slipway.command.v1.Choice
-	(*Hint)(nil),                  // 8: slipway.command.v1.Hint
-	(*LogChunk)(nil),              // 9: slipway.command.v1.LogChunk
-	(*Lease)(nil),                 // 10: slipway.command.v1.Lease
-	(*Card)(nil),                  // 11: slipway.command.v1.Card
-	(*Dead)(nil),                  // 12: slipway.command.v1.Dead
-	nil,                           // 13: slipway.command.v1.Envelope.TraceEntry
-	nil,                           // 14: slipway.command.v1.Hint.TraceEntry
-	(*v1.Principal)(nil),          // 15: slipway.event.v1.Principal
-	(*v1.Origin)(nil),             // 16: slipway.event.v1.Origin
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*Standing)(nil),              // 4: slipway.command.v1.Standing
+	(*Sentence)(nil),              // 5: slipway.command.v1.Sentence
+	(*Press)(nil),                 // 6: slipway.command.v1.Press
+	(*Answer)(nil),                // 7: slipway.command.v1.Answer
+	(*Choice)(nil),                // 8: slipway.command.v1.Choice
+	(*Hint)(nil),                  // 9: slipway.command.v1.Hint
+	(*LogChunk)(nil),              // 10: slipway.command.v1.LogChunk
+	(*Lease)(nil),                 // 11: slipway.command.v1.Lease
+	(*Card)(nil),                  // 12: slipway.command.v1.Card
+	(*Dead)(nil),                  // 13: slipway.command.v1.Dead
+	nil,                           // 14: slipway.command.v1.Envelope.TraceEntry
+	nil,                           // 15: slipway.command.v1.Hint.TraceEntry
+	(*v1.Principal)(nil),          // 16: slipway.event.v1.Principal
+	(*v1.Origin)(nil),             // 17: slipway.event.v1.Origin
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
 }
 var file_slipway_command_v1_command_proto_depIdxs = []int32{
-	15, // 0: slipway.command.v1.Envelope.principal:type_name -> slipway.event.v1.Principal
-	16, // 1: slipway.command.v1.Envelope.origin:type_name -> slipway.event.v1.Origin
-	17, // 2: slipway.command.v1.Envelope.received:type_name -> google.protobuf.Timestamp
-	4,  // 3: slipway.command.v1.Envelope.sentence:type_name -> slipway.command.v1.Sentence
-	5,  // 4: slipway.command.v1.Envelope.press:type_name -> slipway.command.v1.Press
-	13, // 5: slipway.command.v1.Envelope.trace:type_name -> slipway.command.v1.Envelope.TraceEntry
-	0,  // 6: slipway.command.v1.Answer.visibility:type_name -> slipway.command.v1.Answer.Visibility
-	7,  // 7: slipway.command.v1.Answer.choices:type_name -> slipway.command.v1.Choice
-	14, // 8: slipway.command.v1.Hint.trace:type_name -> slipway.command.v1.Hint.TraceEntry
-	1,  // 9: slipway.command.v1.LogChunk.stream:type_name -> slipway.command.v1.LogChunk.Stream
-	17, // 10: slipway.command.v1.LogChunk.time:type_name -> google.protobuf.Timestamp
-	17, // 11: slipway.command.v1.Lease.renewed:type_name -> google.protobuf.Timestamp
-	2,  // 12: slipway.command.v1.Card.state:type_name -> slipway.command.v1.Card.State
-	17, // 13: slipway.command.v1.Card.deadline:type_name -> google.protobuf.Timestamp
-	17, // 14: slipway.command.v1.Dead.time:type_name -> google.protobuf.Timestamp
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	16, // 0: slipway.command.v1.Envelope.principal:type_name -> slipway.event.v1.Principal
+	17, // 1: slipway.command.v1.Envelope.origin:type_name -> slipway.event.v1.Origin
+	18, // 2: slipway.command.v1.Envelope.received:type_name -> google.protobuf.Timestamp
+	5,  // 3: slipway.command.v1.Envelope.sentence:type_name -> slipway.command.v1.Sentence
+	6,  // 4: slipway.command.v1.Envelope.press:type_name -> slipway.command.v1.Press
+	14, // 5: slipway.command.v1.Envelope.trace:type_name -> slipway.command.v1.Envelope.TraceEntry
+	4,  // 6: slipway.command.v1.Envelope.standing:type_name -> slipway.command.v1.Standing
+	0,  // 7: slipway.command.v1.Answer.visibility:type_name -> slipway.command.v1.Answer.Visibility
+	8,  // 8: slipway.command.v1.Answer.choices:type_name -> slipway.command.v1.Choice
+	15, // 9: slipway.command.v1.Hint.trace:type_name -> slipway.command.v1.Hint.TraceEntry
+	1,  // 10: slipway.command.v1.LogChunk.stream:type_name -> slipway.command.v1.LogChunk.Stream
+	18, // 11: slipway.command.v1.LogChunk.time:type_name -> google.protobuf.Timestamp
+	18, // 12: slipway.command.v1.Lease.renewed:type_name -> google.protobuf.Timestamp
+	2,  // 13: slipway.command.v1.Card.state:type_name -> slipway.command.v1.Card.State
+	18, // 14: slipway.command.v1.Card.deadline:type_name -> google.protobuf.Timestamp
+	18, // 15: slipway.command.v1.Dead.time:type_name -> google.protobuf.Timestamp
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_slipway_command_v1_command_proto_init() }
@@ -1201,7 +1310,7 @@ func file_slipway_command_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_command_v1_command_proto_rawDesc), len(file_slipway_command_v1_command_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

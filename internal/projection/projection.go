@@ -1,0 +1,209 @@
+// Package projection keeps a board up to date with a log: it follows, verifies
+// every chain, quarantines what is broken and tells who waits for a change. The
+// orchestrator and the notifier each have one; engine is for deciding on one
+// aggregate. Invariant: a reader under Read sees whole commits only, and
+// everything up to Sequence.
+package projection
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/slipway-hq/slipway/domain/board"
+	"github.com/slipway-hq/slipway/internal/eventlog"
+	"github.com/slipway-hq/slipway/internal/topology"
+)
+
+// Change is what one commit touched.
+type Change struct {
+	Run      string // id, when a run's
+	Lane     string // name, when a lane's; or the run's lane
+	Config   bool
+	Sequence uint64
+}
+
+// Projection is a board that follows a log.
+type Projection struct {
+	log eventlog.Log
+
+	mu      sync.RWMutex
+	board   *board.Board
+	chains  map[string]Head // of subjects that can still change
+	follows uint64          // sequence of the last record followed
+	records uint64
+
+	watchers watchers
+	observe  func(Change)
+}
+
+// Head is the end of one subject's chain.
+type Head struct {
+	Sequence, Version uint64
+	Hash              []byte // of the last record
+}
+
+// New returns an empty projection of log. observe, if not nil, is called with
+// every change, in order, after it is visible; it must not block.
+func New(log eventlog.Log, observe func(Change)) *Projection {
+	return &Projection{log: log, board: board.New(), chains: map[string]Head{}, observe: observe}
+}
+
+// Run follows the log until ctx ends. caughtUp is called once, when everything
+// that was in the log at the start is folded.
+func (p *Projection) Run(ctx context.Context, caughtUp func()) error {
+	head, err := p.log.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("projection: read the log's head: %w", err)
+	}
+	if head <= p.follows {
+		caughtUp()
+		caughtUp = nil
+	}
+	return p.log.Follow(ctx, p.follows, func(rec eventlog.Record) error {
+		p.Apply(rec)
+		if caughtUp != nil && rec.Sequence >= head {
+			caughtUp()
+			caughtUp = nil
+		}
+		return nil
+	})
+}
+
+// Apply folds one record. Records must come in order; one that was applied
+// already changes nothing.
+func (p *Projection) Apply(rec eventlog.Record) {
+	p.mu.Lock()
+	if rec.Sequence <= p.follows {
+		p.mu.Unlock()
+		return
+	}
+	change := p.fold(rec)
+	p.follows = rec.Sequence
+	p.records++
+	p.mu.Unlock()
+	p.watchers.wake(change)
+	if p.observe != nil {
+		p.observe(change)
+	}
+}
+
+func (p *Projection) fold(rec eventlog.Record) Change {
+	change := Change{Sequence: rec.Sequence}
+	broken := p.verify(rec)
+	if id, ok := topology.ParseRunSubject(rec.Subject); ok {
+		change.Run = id
+		change.Lane = p.foldRun(id, rec, broken)
+		return change
+	}
+	switch {
+	case topology.IsLaneSubject(rec.Subject):
+		change.Lane = p.foldLane(rec, broken)
+	case rec.Subject == topology.SubjectConfig && broken == nil:
+		change.Config = true
+		p.board.FoldConfig(rec.Sequence, rec.Commit)
+	}
+	return change
+}
+
+func (p *Projection) foldRun(id string, rec eventlog.Record, broken error) string {
+	if broken != nil {
+		p.board.QuarantineRun(id, broken.Error())
+	} else {
+		p.board.FoldRun(id, rec.Sequence, rec.Commit)
+	}
+	l, ok := p.board.Live(id)
+	if !ok {
+		return ""
+	}
+	if l.State.Status.Ended() {
+		delete(p.chains, rec.Subject)
+	}
+	return l.State.Plan.GetLane()
+}
+
+func (p *Projection) foldLane(rec eventlog.Record, broken error) string {
+	if broken == nil {
+		p.board.FoldLane(rec.Sequence, rec.Commit)
+		return rec.Commit.GetEvents()[0].GetLaneGranted().GetLane()
+	}
+	name := ""
+	p.board.Lanes(func(ln *board.Lane) {
+		if topology.LaneSubject(ln.Name) == rec.Subject {
+			name = ln.Name
+		}
+	})
+	p.board.QuarantineLane(name, broken.Error())
+	return name
+}
+
+// verify checks the record against the end of its chain and moves that on.
+func (p *Projection) verify(rec eventlog.Record) error {
+	if rec.Commit == nil {
+		return rec.Err
+	}
+	head := p.chains[rec.Subject]
+	if rec.Commit.GetVersion() != head.Version+1 || !bytes.Equal(rec.Commit.GetPrevHash(), head.Hash) {
+		return fmt.Errorf("version %d at sequence %d does not follow version %d: %w", rec.Commit.GetVersion(), rec.Sequence, head.Version, eventlog.ErrCorrupt)
+	}
+	p.chains[rec.Subject] = Head{Sequence: rec.Sequence, Version: rec.Commit.GetVersion(), Hash: eventlog.Hash(rec.Subject, rec.Data)}
+	return nil
+}
+
+// Read calls f with the board. f must neither keep nor change it, nor block.
+func (p *Projection) Read(f func(*board.Board)) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	f(p.board)
+}
+
+// Head returns the end of a subject's chain; the zero Head when nothing is
+// stored there. Ended runs are not known any more: false.
+func (p *Projection) Head(subject string) (Head, bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	h, ok := p.chains[subject]
+	return h, ok
+}
+
+// Sequence is that of the last record folded.
+func (p *Projection) Sequence() uint64 {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.follows
+}
+
+// WaitFor returns when everything up to sequence is folded, or with ctx's error.
+func (p *Projection) WaitFor(ctx context.Context, sequence uint64) error {
+	for {
+		wake, stop := p.watchers.add(anyKey)
+		if p.Sequence() >= sequence {
+			stop()
+			return nil
+		}
+		select {
+		case <-wake:
+			stop()
+		case <-ctx.Done():
+			stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// WatchRun returns a channel that gets a value after the run changed, at least
+// one for any number of changes. Call stop when done.
+func (p *Projection) WatchRun(id string) (wake <-chan struct{}, stop func()) {
+	return p.watchers.add("run:" + id)
+}
+
+// WatchLane is WatchRun for a lane and everything queued in it.
+func (p *Projection) WatchLane(name string) (wake <-chan struct{}, stop func()) {
+	return p.watchers.add("lane:" + name)
+}
+
+// WatchAll is WatchRun for every change.
+func (p *Projection) WatchAll() (wake <-chan struct{}, stop func()) {
+	return p.watchers.add(anyKey)
+}
