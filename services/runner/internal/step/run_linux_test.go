@@ -54,6 +54,14 @@ func TestAKilledSupervisorTakesItsStepAlong(t *testing.T) {
 	}
 }
 
+// gone says that a process is dead, reaped or not.
+func gone(pid int) bool {
+	if state, _ := stat(pid); state == 'Z' || state == 'X' {
+		return true
+	}
+	return syscall.Kill(pid, 0) == syscall.ESRCH
+}
+
 func parent(t *testing.T, pid int) int {
 	t.Helper()
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")

@@ -74,14 +74,6 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Fatalf("not in time: %s", what)
 }
 
-// gone says that a process is dead, reaped or not.
-func gone(pid int) bool {
-	if state, _ := stat(pid); state == 'Z' || state == 'X' {
-		return true
-	}
-	return syscall.Kill(pid, 0) == syscall.ESRCH
-}
-
 func readPID(t *testing.T, path string) int {
 	t.Helper()
 	var pid int
