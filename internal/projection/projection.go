@@ -91,12 +91,15 @@ func (p *Projection) Apply(rec eventlog.Record) {
 
 func (p *Projection) fold(rec eventlog.Record) Change {
 	change := Change{Sequence: rec.Sequence}
-	broken := p.verify(rec)
 	if id, ok := topology.ParseRunSubject(rec.Subject); ok {
 		change.Run = id
-		change.Lane = p.foldRun(id, rec, broken)
+		if p.board.Ended(id) {
+			return change // its chain was let go with its end; nothing follows an end
+		}
+		change.Lane = p.foldRun(id, rec, p.verify(rec))
 		return change
 	}
+	broken := p.verify(rec)
 	switch {
 	case topology.IsLaneSubject(rec.Subject):
 		change.Lane = p.foldLane(rec, broken)
