@@ -124,3 +124,7 @@ func Safe(text string) string {
 	}
 	return text
 }
+
+// LeaseSubject is where the bucket of leases stores a key. A lease is renewed
+// by publishing there, because an update through the bucket drops its TTL.
+func LeaseSubject(key string) string { return "$KV." + BucketLeases + "." + key }

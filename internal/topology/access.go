@@ -1,0 +1,62 @@
+package topology
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Leases opens the bucket of leases; jetstream.ErrBucketNotFound when a single
+// server has forgotten it (EnsureLeases).
+func Leases(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, error) {
+	return openBucket(ctx, js, BucketLeases)
+}
+
+// Cards opens the bucket of cards.
+func Cards(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, error) {
+	return openBucket(ctx, js, BucketCards)
+}
+
+// Objects opens the object store.
+func Objects(ctx context.Context, js jetstream.JetStream) (jetstream.ObjectStore, error) {
+	store, err := js.ObjectStore(ctx, BucketObjects)
+	if err != nil {
+		return nil, fmt.Errorf("open the object store: %w", err)
+	}
+	return store, nil
+}
+
+func openBucket(ctx context.Context, js jetstream.JetStream, name string) (jetstream.KeyValue, error) {
+	kv, err := js.KeyValue(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("open the bucket %s: %w", name, err)
+	}
+	return kv, nil
+}
+
+// InboxHandled returns the sequence up to which every request is handled.
+func InboxHandled(ctx context.Context, js jetstream.JetStream) (uint64, error) {
+	consumer, err := js.Consumer(ctx, StreamInbox, ConsumerIntake)
+	if err != nil {
+		return 0, fmt.Errorf("look up the consumer %s: %w", ConsumerIntake, err)
+	}
+	return consumer.CachedInfo().AckFloor.Stream, nil
+}
+
+// PurgeInbox removes the requests up to and including the sequence handled. A
+// janitor passes what InboxHandled told one DedupeWindow ago: younger messages
+// are still needed to recognise repeats after a restart of the server.
+func PurgeInbox(ctx context.Context, js jetstream.JetStream, handled uint64) error {
+	if handled == 0 {
+		return nil
+	}
+	stream, err := js.Stream(ctx, StreamInbox)
+	if err != nil {
+		return fmt.Errorf("look up the stream %s: %w", StreamInbox, err)
+	}
+	if err := stream.Purge(ctx, jetstream.WithPurgeSequence(handled+1)); err != nil {
+		return fmt.Errorf("purge the stream %s: %w", StreamInbox, err)
+	}
+	return nil
+}

@@ -1,0 +1,4 @@
+package topology
+
+// AtLeast is the rule by which servers are refused.
+func AtLeast(version string) bool { return atLeast(version, minServer) }

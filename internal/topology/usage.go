@@ -1,0 +1,60 @@
+package topology
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// WarnPercent is how full a stream may get before people are warned. A full one
+// refuses, so the warning has to leave time to act.
+const WarnPercent = 80
+
+// Usage is how full a stream is.
+type Usage struct {
+	Stream   string
+	Messages uint64
+	Bytes    uint64
+	Limit    int64 // bytes
+	// Recycles: at its limit the stream drops its oldest messages instead of
+	// refusing new ones, so being full is its ordinary state.
+	Recycles bool
+}
+
+// Percent is how much of the limit is used; 0 without a limit.
+func (u Usage) Percent() int {
+	if u.Limit <= 0 {
+		return 0
+	}
+	return int(float64(u.Bytes) / float64(u.Limit) * 100)
+}
+
+// Warn tells whether somebody should act before the stream refuses.
+func (u Usage) Warn() bool { return !u.Recycles && u.Percent() >= WarnPercent }
+
+// UsageOf reports Slipway's streams in the order of their names.
+func UsageOf(ctx context.Context, js jetstream.JetStream) ([]Usage, error) {
+	known := map[string]bool{}
+	for _, cfg := range Topology(1, Limits{}).Streams {
+		known[cfg.Name] = true
+	}
+	var usages []Usage
+	list := js.ListStreams(ctx)
+	for info := range list.Info() {
+		if !known[info.Config.Name] {
+			continue
+		}
+		usages = append(usages, Usage{
+			Stream: info.Config.Name, Messages: info.State.Msgs, Bytes: info.State.Bytes,
+			Limit: info.Config.MaxBytes, Recycles: info.Config.Discard == jetstream.DiscardOld,
+		})
+	}
+	if err := list.Err(); err != nil {
+		return nil, fmt.Errorf("list the streams: %w", err)
+	}
+	slices.SortFunc(usages, func(a, b Usage) int { return strings.Compare(a.Stream, b.Stream) })
+	return usages, nil
+}
