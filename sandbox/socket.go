@@ -87,8 +87,8 @@ func appsConnectionsOpen(s *Server, c *call) (map[string]any, *apiError) {
 
 var upgrader = websocket.Upgrader{
 	ReadBufferSize: 4 << 10, WriteBufferSize: 16 << 10,
-	// Clients of Socket Mode are programs: they send no Origin. A page that does has no ticket either way.
-	CheckOrigin: func(r *http.Request) bool { return r.Header.Get("Origin") == "" },
+	// The single-use ticket is the only key: slack-go names https://api.slack.com as its origin, others name none.
+	CheckOrigin: func(*http.Request) bool { return true },
 }
 
 func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
@@ -321,7 +321,7 @@ func (s *Server) disconnectOne(conn *socketConn, reason string) {
 	s.record(Entry{Time: s.cfg.Clock(), Kind: KindSocket, Name: "disconnect " + reason, OK: true})
 	s.mu.Unlock()
 	if conn.send(disconnect(reason)) != nil || reason != DisconnectWarning {
-		conn.close()
+		s.dropSocket(conn)
 	}
 }
 
