@@ -21,7 +21,7 @@ const maxBody = 256 << 10
 type Request struct {
 	Environment string `json:"environment"`
 	Service     string `json:"service"`
-	Version     string `json:"version"`
+	Version     string `json:"version"` // may be empty
 	Run         string `json:"run"`
 	Fence       uint64 `json:"fence"`    // SLIPWAY_FENCE of the step
 	Artefact    string `json:"artefact"` // absolute path of the program
@@ -29,8 +29,8 @@ type Request struct {
 
 func (r Request) check() error {
 	switch {
-	case r.Environment == "" || r.Service == "" || r.Version == "" || r.Run == "":
-		return fmt.Errorf("%w: environment, service, version and run are needed", ErrInvalid)
+	case r.Environment == "" || r.Service == "" || r.Run == "":
+		return fmt.Errorf("%w: environment, service and run are needed", ErrInvalid)
 	case !filepath.IsAbs(r.Artefact):
 		return fmt.Errorf("%w: the artefact's path %q is not absolute", ErrInvalid, r.Artefact)
 	}

@@ -240,7 +240,7 @@ func TestRequestsAreChecked(t *testing.T) {
 	for want, spoil := range map[string]func(*Request){
 		`no environment "moon"; there are: staging, production`: func(r *Request) { r.Environment = "moon" },
 		"not absolute":           func(r *Request) { r.Artefact = "dist/hello" },
-		"version and run are":    func(r *Request) { r.Version = "" },
+		"service and run are":    func(r *Request) { r.Run = "" },
 		"take over the artefact": func(r *Request) { r.Artefact = "/no/such/file" },
 		"is not a file":          func(r *Request) { r.Artefact = "/dev/zero" },
 	} {

@@ -44,7 +44,10 @@ var unsafeText = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 // releaseID names a release: the same version of the same run is the same release.
 // Text that no folder can have is replaced, and told apart by a digest.
 func releaseID(version, run string) string {
-	raw := version + "-" + run
+	raw := run
+	if version != "" {
+		raw = version + "-" + run
+	}
 	id := strings.Trim(unsafeText.ReplaceAllString(raw, "-"), ".-")
 	if id == raw && len(id) <= 100 {
 		return id
