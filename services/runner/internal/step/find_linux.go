@@ -10,8 +10,8 @@ import (
 // self is our own binary even if the file was replaced or removed meanwhile.
 func self() string { return "/proc/self/exe" }
 
-// killLeft kills every process of the group or with the cookie, and says whether
-// there was any. Dead ones that nobody reaped do not count. A process that cleared
+// killLeft kills every process of the group (0: none) or with a cookie that begins
+// so, and says whether there was any. Dead ones that nobody reaped do not count. A process that cleared
 // its environment and left the group is out of reach here; it takes a supervisor
 // killed by hand to get so far.
 func killLeft(group int, cookie string) bool {
@@ -29,7 +29,7 @@ func killLeft(group int, cookie string) bool {
 		if state == 'Z' || state == 'X' || state == 0 {
 			continue
 		}
-		if pgrp != group && !carries(pid, want) {
+		if (group <= 0 || pgrp != group) && !carries(pid, want) { // kernel threads are in group 0
 			continue
 		}
 		left = syscall.Kill(pid, syscall.SIGKILL) == nil || left

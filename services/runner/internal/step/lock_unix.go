@@ -32,8 +32,11 @@ func sharedLock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// AwaitPredecessors returns when no step that was started with this LockFile by
-// any runner lives any more. A restarted runner calls it before its first step.
+// AwaitPredecessors returns when no step that was started with this LockFile (the
+// same absolute path) by any runner lives any more: supervisors whose runner died
+// are waited for, and what a supervisor that was killed too has left behind is
+// killed here. A restarted runner calls it before its first step, and never while
+// it runs one.
 func AwaitPredecessors(ctx context.Context, lockFile string) error {
 	f, err := os.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -44,10 +47,10 @@ func AwaitPredecessors(ctx context.Context, lockFile string) error {
 	defer poll.Stop()
 	for {
 		err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
+		if err == nil && !killLeft(0, cookieOf(lockFile)) {
 			return nil
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
+		if err != nil && !errors.Is(err, syscall.EWOULDBLOCK) {
 			return fmt.Errorf("lock %s: %w", lockFile, err)
 		}
 		select {

@@ -2,6 +2,7 @@ package step
 
 import (
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,6 +47,30 @@ func TestAKilledSupervisorTakesItsStepAlong(t *testing.T) {
 		}
 	case <-time.After(patience):
 		t.Fatal("no result")
+	}
+	for _, pid := range pids {
+		if !gone(pid) {
+			t.Errorf("process %d lives on", pid)
+		}
+	}
+}
+
+func TestASuccessorEndsWhatRunnerAndSupervisorLeft(t *testing.T) {
+	dir := t.TempDir()
+	lock := filepath.Join(dir, "lock")
+	cmd, _ := runner(t, family(dir), "1h", lock)
+	pids := []int{readPID(t, dir+"/a"), readPID(t, dir+"/b"), readPID(t, dir+"/c")}
+	supervisor := parent(t, pids[0])
+	if err := syscall.Kill(cmd.Process.Pid, syscall.SIGSTOP); err != nil { // so that it does not clean up
+		t.Fatal(err)
+	}
+	for _, pid := range []int{supervisor, cmd.Process.Pid} {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := AwaitPredecessors(t.Context(), lock); err != nil {
+		t.Fatal(err)
 	}
 	for _, pid := range pids {
 		if !gone(pid) {

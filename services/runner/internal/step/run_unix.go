@@ -5,6 +5,8 @@ package step
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -48,7 +50,7 @@ func run(ctx context.Context, spec Spec, sink Sink, opt Options) (Result, error)
 		res.Err, res.Finished = sentence, time.Now()
 		return res, nil
 	}
-	a := &attempt{spec: spec, opt: opt, cookie: rand.Text(), reports: make(chan supervisor.Report, 2)}
+	a := &attempt{spec: spec, opt: opt, cookie: cookieOf(opt.LockFile) + rand.Text(), reports: make(chan supervisor.Report, 2)}
 	if err := a.start(path); err != nil {
 		return Result{}, fmt.Errorf("start step supervisor: %w", err)
 	}
@@ -65,6 +67,15 @@ func run(ctx context.Context, spec Spec, sink Sink, opt Options) (Result, error)
 	res.fill(end, ok, spec)
 	res.Tail, res.OutputBytes, res.Truncated = capt.finish(), capt.total, capt.truncated
 	return res, nil
+}
+
+// cookieOf is how the cookies of all steps under one lock file begin.
+func cookieOf(lockFile string) string {
+	if lockFile == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(lockFile))
+	return hex.EncodeToString(sum[:8]) + "-"
 }
 
 // start creates the pipes and the supervisor, and sends it the specification.
