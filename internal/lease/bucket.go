@@ -96,9 +96,22 @@ func (b *Bucket) put(ctx context.Context, key string, value []byte, expect uint6
 	return b.publish(ctx, msg, expect, ttl)
 }
 
-// release marks key as given up, for watchers to see, when its last sequence
-// is expect.
-func (b *Bucket) release(ctx context.Context, key string, expect uint64) error {
+// release marks key as given up, for watchers to see, when holder has it.
+// sequence is what the holder believes; a renewal whose answer was lost may
+// have moved it.
+func (b *Bucket) release(ctx context.Context, key, holder string, sequence uint64) error {
+	err := b.mark(ctx, key, sequence)
+	if !errors.Is(err, errTaken) {
+		return err
+	}
+	now, err := b.last(ctx, key)
+	if err != nil || now.value.GetHolder() != holder {
+		return err
+	}
+	return b.mark(ctx, key, now.sequence)
+}
+
+func (b *Bucket) mark(ctx context.Context, key string, expect uint64) error {
 	msg := nats.NewMsg(topology.LeaseSubject(key))
 	msg.Header.Set(headerKVOp, opDelete)
 	_, err := b.publish(ctx, msg, expect, releaseTTL)

@@ -101,7 +101,7 @@ func (l *Lease) Release(ctx context.Context) error {
 	if !taken {
 		return nil
 	}
-	if err := l.bucket.release(ctx, l.key, sequence); err != nil {
+	if err := l.bucket.release(ctx, l.key, l.incarnation, sequence); err != nil {
 		return fmt.Errorf("release the lease of %s: %w", l.incarnation, err)
 	}
 	return nil

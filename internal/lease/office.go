@@ -195,7 +195,7 @@ func (o *Office) extend(ctx context.Context, held tenure) (next tenure, lost boo
 func (o *Office) release(ctx context.Context, held tenure) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	if err := o.bucket.release(ctx, o.key, held.sequence); err != nil {
+	if err := o.bucket.release(ctx, o.key, o.holder, held.sequence); err != nil {
 		o.bucket.log.Debug("office not released", "office", o.name, "error", err)
 	}
 }
