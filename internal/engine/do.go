@@ -36,8 +36,8 @@ const (
 //   - ErrFull, ErrTooLarge, ErrCorrupt, ErrUnavailable, or ctx's error: nothing
 //     was appended.
 //
-// Give ctx a deadline: while the log is unreachable an unknown outcome is
-// retried for as long as ctx allows.
+// Give ctx a deadline: while the log cannot be reached or does not answer, the
+// append is tried again for as long as ctx allows.
 func (h *Handle[S]) Do(ctx context.Context, meta Meta, decide Decide[S]) (Result[S], error) {
 	if err := h.takeTurn(ctx); err != nil {
 		return Result[S]{}, err
@@ -121,6 +121,7 @@ func (h *Handle[S]) settle(ctx context.Context, d draft) (uint64, error) {
 			}
 		case errors.Is(err, eventlog.ErrUnknown):
 			doubtful = true
+		case errors.Is(err, eventlog.ErrUnavailable): // not sent: wait until it can be
 		case !doubtful:
 			return 0, err
 		}

@@ -38,6 +38,7 @@ var faultKinds = []memlog.Fault{
 	{Err: eventlog.ErrUnknown, Lands: memlog.Late, After: 300 * time.Millisecond},
 	{Err: eventlog.ErrConflict},
 	{Err: eventlog.ErrFull},
+	{Err: eventlog.ErrUnavailable},
 }
 
 func drawPlan(t *rapid.T) plan {

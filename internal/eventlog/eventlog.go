@@ -42,7 +42,8 @@ var (
 	ErrTooLarge = errors.New("commit larger than the log accepts")
 	// ErrNotFound: there is no such record.
 	ErrNotFound = errors.New("no such record")
-	// ErrUnavailable: the log could not be reached for reading.
+	// ErrUnavailable: the log cannot be reached. Nothing was read, and nothing
+	// was sent that could still land.
 	ErrUnavailable = errors.New("the log cannot be reached")
 	// ErrCorrupt: a record cannot be decoded, or the chain is broken.
 	ErrCorrupt = errors.New("the chain of commits is broken")
@@ -62,9 +63,9 @@ type Record struct {
 type Log interface {
 	// Append stores data as the next commit of subject, provided that the last
 	// record of subject has sequence expect (0: there is none). It returns the
-	// new record's sequence, or ErrConflict, ErrUnknown, ErrFull, ErrTooLarge.
-	// An error that is none of these (ctx ended before anything was sent) means
-	// that nothing was stored and nothing will be.
+	// new record's sequence, or ErrConflict, ErrUnknown, ErrFull, ErrTooLarge,
+	// ErrUnavailable, or ctx's error when it ended before anything was sent. All
+	// but ErrUnknown mean that nothing was stored by this call, and nothing will be.
 	Append(ctx context.Context, subject string, expect uint64, data []byte) (uint64, error)
 	// Load returns the records of subject with a sequence above after, in order.
 	// A read may lag behind what Append confirmed (P9): decide on it and let the

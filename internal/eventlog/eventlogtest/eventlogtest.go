@@ -122,7 +122,7 @@ func Settle(ctx context.Context, log eventlog.Log, subject string, expect uint64
 		switch {
 		case err == nil:
 			return true, nil
-		case errors.Is(err, eventlog.ErrUnknown) && ctx.Err() == nil:
+		case (errors.Is(err, eventlog.ErrUnknown) || errors.Is(err, eventlog.ErrUnavailable)) && ctx.Err() == nil:
 			<-time.After(10 * time.Millisecond)
 		case errors.Is(err, eventlog.ErrConflict):
 			records, err := loadSome(ctx, log, subject, expect)

@@ -15,6 +15,7 @@ type proxy struct {
 
 	mu   sync.Mutex
 	gate chan struct{} // closed: open; else what clients send waits here
+	held chan struct{} // one token for every piece that had to wait
 }
 
 func newProxy(t *testing.T, target string) *proxy {
@@ -23,7 +24,7 @@ func newProxy(t *testing.T, target string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{listener: listener, target: target, gate: make(chan struct{})}
+	p := &proxy{listener: listener, target: target, gate: make(chan struct{}), held: make(chan struct{}, 1024)}
 	close(p.gate)
 	t.Cleanup(func() { _ = listener.Close() })
 	go p.accept()
@@ -48,8 +49,17 @@ func (p *proxy) wait() {
 	p.mu.Lock()
 	gate := p.gate
 	p.mu.Unlock()
+	select {
+	case <-gate:
+		return
+	default:
+	}
+	p.held <- struct{}{}
 	<-gate
 }
+
+// awaitHeld returns once something that a client sent is being held.
+func (p *proxy) awaitHeld() { <-p.held }
 
 func (p *proxy) accept() {
 	for {

@@ -107,7 +107,7 @@ func (p *publisher) batch(commits []*pending) (uint64, error) {
 			break
 		}
 		if err := p.nc.PublishMsg(last); err != nil {
-			return 0, fmt.Errorf("%w: %w", eventlog.ErrUnknown, err)
+			return 0, notSent(err) // without its commit message a batch is nothing
 		}
 	}
 	answer, err := p.request(last)
@@ -121,14 +121,21 @@ func (p *publisher) batch(commits []*pending) (uint64, error) {
 }
 
 // request publishes m and returns the server's answer. Its errors are a
-// *refusal, or wrap ErrUnknown: a time-out, a broken connection, no responders.
+// *refusal, wrap ErrUnavailable (not sent), or wrap ErrUnknown: a time-out, a
+// broken connection, no responders.
 func (p *publisher) request(m *nats.Msg) (ack, error) {
 	timed, stop := context.WithTimeout(context.Background(), publishTimeout)
 	defer stop()
 	ctx, cancel := p.link.within(timed)
 	defer cancel()
+	if p.link.current().Err() != nil {
+		return ack{}, notSent(errLinkDown)
+	}
 	reply, err := p.nc.RequestMsgWithContext(ctx, m)
-	if err != nil {
+	switch {
+	case errors.Is(err, nats.ErrReconnectBufExceeded): // the client refused to keep it for later
+		return ack{}, notSent(err)
+	case err != nil:
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
@@ -145,4 +152,9 @@ func (p *publisher) request(m *nats.Msg) (ack, error) {
 		return ack{}, fmt.Errorf("%w: answer without a sequence", eventlog.ErrUnknown)
 	}
 	return answer, nil
+}
+
+// notSent: the client library refused before anything went on the wire.
+func notSent(err error) error {
+	return fmt.Errorf("%w: not sent: %w", eventlog.ErrUnavailable, err)
 }
