@@ -1,0 +1,27 @@
+package telemetry
+
+import "log/slog"
+
+const redacted = "redacted"
+
+// Secret is a value that shows itself to nobody who prints, logs or encodes
+// it; convert it to string where it is used.
+type Secret string
+
+// String hides the value.
+func (Secret) String() string { return redacted }
+
+// GoString hides the value.
+func (Secret) GoString() string { return redacted }
+
+// LogValue hides the value.
+func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText hides the value.
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// UnmarshalText takes the value as it is.
+func (s *Secret) UnmarshalText(text []byte) error {
+	*s = Secret(text)
+	return nil
+}
