@@ -67,6 +67,6 @@ func sign(secret, stamp string, body []byte) []byte {
 
 type signatureError struct{ why string }
 
-func refusal(why string) error               { return signatureError{why} }
+func refusal(why string) error                { return signatureError{why} }
 func (e signatureError) Error() string        { return ErrSignature.Error() + ": " + e.why }
 func (e signatureError) Is(target error) bool { return target == ErrSignature }

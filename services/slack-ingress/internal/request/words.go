@@ -19,6 +19,11 @@ func NotAccepted() *commandv1.Answer {
 	return coded(CodeNotAccepted, "I cannot store requests right now, so this one was *not accepted* and nothing was started. Please try again in a moment.")
 }
 
+// NotYet is said to a mention that could not be stored: Slack delivers it again.
+func NotYet() *commandv1.Answer {
+	return coded(CodeNotAccepted, "I could not confirm that your request is stored. Slack hands it to me again within ten minutes, and it is never done twice; if nothing shows by then, please ask again.")
+}
+
 // NotConfirmed is said when the store did not answer in time: the request may
 // still get through, so "try again" would be wrong.
 func NotConfirmed(env *commandv1.Envelope, v Verdict) *commandv1.Answer {

@@ -1,0 +1,91 @@
+package ingress
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/slipway-hq/slipway/services/slack-ingress/internal/request"
+)
+
+// Config is how Slack reaches us. Secrets are pointers, because one that is set
+// but empty is a mistake and not an absence.
+type Config struct {
+	SigningSecret *Secret `env:"SLACK_SIGNING_SECRET" help:"Signing secret of the Slack app; opens the HTTP doors."`
+	// SecondSigningSecret is accepted as well, while the secret is rotated.
+	SecondSigningSecret *Secret `env:"SLACK_SIGNING_SECRET_SECOND" help:"Accepted beside the signing secret while it is rotated."`
+	AppToken            *Secret `env:"SLACK_APP_TOKEN" help:"App-level token (xapp-...); opens Socket Mode."`
+	BotToken            *Secret `env:"SLACK_BOT_TOKEN" help:"Bot token (xoxb-...); to answer mentions and to tell guests from members."`
+	APIURL              string  `name:"slack-api-url" env:"SLACK_API_URL" default:"https://slack.com/api/" help:"Base of Slack's Web API."`
+
+	DeployCommand  string `env:"SLIPWAY_DEPLOY_COMMAND" default:"/deploy" help:"Name of the slash command that deploys."`
+	StatusCommand  string `env:"SLIPWAY_STATUS_COMMAND" default:"/check_status" help:"Name of the slash command that asks for the status."`
+	SlipwayCommand string `env:"SLIPWAY_COMMAND" default:"/slipway" help:"Name of the slash command for every sentence."`
+}
+
+var (
+	// ErrNoDoor says that neither HTTP nor Socket Mode is configured.
+	ErrNoDoor = errors.New("neither SLACK_SIGNING_SECRET nor SLACK_APP_TOKEN is set: Slack has no way in")
+	// ErrEmptySecret says that a secret is set to nothing. An empty signing
+	// secret would be known to everybody.
+	ErrEmptySecret = errors.New("set but empty")
+)
+
+const defaultAPIURL = "https://slack.com/api/"
+
+// complete checks the configuration and fills what is left out.
+func (c *Config) complete() error {
+	for name, secret := range map[string]*Secret{
+		"SLACK_SIGNING_SECRET": c.SigningSecret, "SLACK_SIGNING_SECRET_SECOND": c.SecondSigningSecret,
+		"SLACK_APP_TOKEN": c.AppToken, "SLACK_BOT_TOKEN": c.BotToken,
+	} {
+		if secret != nil && strings.TrimSpace(string(*secret)) == "" {
+			return fmt.Errorf("%s is %w; unset it or give it a value", name, ErrEmptySecret)
+		}
+	}
+	if c.SigningSecret == nil && c.AppToken == nil {
+		return ErrNoDoor
+	}
+	return c.completeAPIURL()
+}
+
+func (c *Config) completeAPIURL() error {
+	if c.APIURL == "" {
+		c.APIURL = defaultAPIURL
+	}
+	u, err := url.Parse(c.APIURL)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		return errors.New("SLACK_API_URL is not an http or https address")
+	}
+	if !strings.HasSuffix(c.APIURL, "/") {
+		c.APIURL += "/"
+	}
+	return nil
+}
+
+// secrets are the signing secrets that are accepted.
+func (c *Config) secrets() []string {
+	var out []string
+	for _, s := range []*Secret{c.SigningSecret, c.SecondSigningSecret} {
+		if s != nil {
+			out = append(out, string(*s))
+		}
+	}
+	return out
+}
+
+// names maps the commands as configured to their canonical form.
+func (c *Config) names() request.Names {
+	or := func(name, canonical string) string {
+		if name == "" {
+			return canonical
+		}
+		return name
+	}
+	return request.Names{
+		or(c.DeployCommand, request.CommandDeploy):   request.CommandDeploy,
+		or(c.StatusCommand, request.CommandStatus):   request.CommandStatus,
+		or(c.SlipwayCommand, request.CommandSlipway): request.CommandSlipway,
+	}
+}
