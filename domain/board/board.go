@@ -55,7 +55,7 @@ type Board struct {
 
 	live     map[string]*Live
 	near     map[string][]string // ids of live by their first characters, see bucket
-	ended    []string // ring of ended runs still kept whole
+	ended    []string            // ring of ended runs still kept whole
 	oldest   int
 	index    index
 	lanes    map[string]*Lane // by name

@@ -179,3 +179,14 @@ func Requester(s *run.State) string {
 	}
 	return "api:" + s.Requester.GetName()
 }
+
+// Count is how many runs are known, ended ones included.
+func (b *Board) Count() int {
+	n := len(b.index.summaries)
+	for _, l := range b.live {
+		if !l.State.Status.Ended() {
+			n++
+		}
+	}
+	return n
+}

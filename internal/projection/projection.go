@@ -6,7 +6,6 @@
 package projection
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -30,24 +29,18 @@ type Projection struct {
 
 	mu      sync.RWMutex
 	board   *board.Board
-	chains  map[string]Head // of subjects that can still change
-	follows uint64          // sequence of the last record followed
+	chains  map[string]eventlog.Position // of subjects that can still change
+	follows uint64                       // sequence of the last record followed
 	records uint64
 
 	watchers watchers
 	observe  func(Change)
 }
 
-// Head is the end of one subject's chain.
-type Head struct {
-	Sequence, Version uint64
-	Hash              []byte // of the last record
-}
-
 // New returns an empty projection of log. observe, if not nil, is called with
 // every change, in order, after it is visible; it must not block.
 func New(log eventlog.Log, observe func(Change)) *Projection {
-	return &Projection{log: log, board: board.New(), chains: map[string]Head{}, observe: observe}
+	return &Projection{log: log, board: board.New(), chains: map[string]eventlog.Position{}, observe: observe}
 }
 
 // Run follows the log until ctx ends. caughtUp is called once, when everything
@@ -143,14 +136,10 @@ func (p *Projection) foldLane(rec eventlog.Record, broken error) string {
 
 // verify checks the record against the end of its chain and moves that on.
 func (p *Projection) verify(rec eventlog.Record) error {
-	if rec.Commit == nil {
-		return rec.Err
+	if err := p.chains[rec.Subject].Verify(rec); err != nil {
+		return err
 	}
-	head := p.chains[rec.Subject]
-	if rec.Commit.GetVersion() != head.Version+1 || !bytes.Equal(rec.Commit.GetPrevHash(), head.Hash) {
-		return fmt.Errorf("version %d at sequence %d does not follow version %d: %w", rec.Commit.GetVersion(), rec.Sequence, head.Version, eventlog.ErrCorrupt)
-	}
-	p.chains[rec.Subject] = Head{Sequence: rec.Sequence, Version: rec.Commit.GetVersion(), Hash: eventlog.Hash(rec.Subject, rec.Data)}
+	p.chains[rec.Subject] = rec.Position()
 	return nil
 }
 
@@ -161,13 +150,12 @@ func (p *Projection) Read(f func(*board.Board)) {
 	f(p.board)
 }
 
-// Head returns the end of a subject's chain; the zero Head when nothing is
-// stored there. Ended runs are not known any more: false.
-func (p *Projection) Head(subject string) (Head, bool) {
+// ReadAt is Read together with the end of a subject's chain, as of the same
+// moment: zero when nothing is stored there, or the run has ended.
+func (p *Projection) ReadAt(subject string, f func(*board.Board, eventlog.Position)) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	h, ok := p.chains[subject]
-	return h, ok
+	f(p.board, p.chains[subject])
 }
 
 // Sequence is that of the last record folded.

@@ -15,6 +15,7 @@ const (
 	StreamWork   = "WORK"
 	StreamLogs   = "LOGS"
 	StreamDead   = "DEAD"
+	StreamCanary = "CANARY"
 
 	BucketLeases  = "LEASES"
 	BucketCards   = "CARDS"
@@ -40,6 +41,8 @@ const (
 	prefixLog    = "log."
 	prefixDead   = "dead."
 	prefixAnswer = "answer."
+	prefixNudge  = "nudge."
+	prefixCanary = "canary."
 )
 
 // RunSubject is the one subject of a run.
@@ -69,6 +72,11 @@ func WorkFilter(pool string) string { return prefixWork + Safe(pool) + ".*" }
 
 // AnswerSubject is where an ingress waits for one first answer.
 func AnswerSubject(ingress, nonce string) string { return prefixAnswer + ingress + "." + nonce }
+
+// NudgeSubject is where a runner incarnation is told, by a core message whose
+// payload is the run's id, that somebody else has committed to a run it holds.
+// It is best effort: the runner looks by itself every second.
+func NudgeSubject(incarnation string) string { return prefixNudge + Safe(incarnation) }
 
 // DeadSubject is where a message that a service cannot handle is put.
 func DeadSubject(service, reason string) string { return prefixDead + service + "." + Safe(reason) }
