@@ -1,6 +1,7 @@
 package topology_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -262,7 +263,7 @@ func TestInboxKeepsHandledRequestsForTheWindowAndThenForgets(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := slices.IndexFunc(usages, func(u topology.Usage) bool { return u.Stream == topology.StreamInbox })
-	if len(usages) != 8 || usages[i].Messages != 1 {
+	if len(usages) != 9 || usages[i].Messages != 1 {
 		t.Errorf("after the purge: %+v", usages)
 	}
 }
@@ -283,10 +284,28 @@ func TestUsageWarnsBeforeAStreamRefuses(t *testing.T) {
 	}
 }
 
+func TestCanaryTellsWhetherWritesGetThrough(t *testing.T) {
+	node, js, _ := ensured(t)
+	if err := topology.Canary(t.Context(), js, "runner 1"); err != nil {
+		t.Error(err)
+	}
+	if err := node.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := topology.Canary(ctx, js, "runner 1"); err == nil {
+		t.Error("a write got through without a server")
+	}
+	if err := node.Resume(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestTheStreamsFitIntoTheStore(t *testing.T) {
 	for _, size := range []int64{256 << 20, topology.DefaultStore} {
 		l := topology.LimitsFor(size)
-		if sum := l.Events + l.Inbox + l.Logs + l.Dead + l.Cards + l.Objects; sum > size {
+		if sum := l.Events + l.Inbox + l.Logs + l.Dead + l.Cards + l.Objects + 1<<20; sum > size {
 			t.Errorf("%d of %d", sum, size)
 		}
 	}

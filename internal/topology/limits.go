@@ -5,6 +5,8 @@ const (
 	workBytes = 16 << 20
 	// leaseBytes holds thousands of runners.
 	leaseBytes = 8 << 20
+	// canaryBytes holds a mark per process.
+	canaryBytes = 1 << 20
 
 	// DefaultStore is what Slipway uses of an external cluster, per server.
 	DefaultStore = 10 << 30

@@ -35,6 +35,8 @@ const (
 	LogAge = 14 * 24 * time.Hour
 	// DeadAge is how long an operator has to look at a dead letter.
 	DeadAge = 30 * 24 * time.Hour
+	// canaryAge lets the marks of processes that are gone vanish.
+	canaryAge = time.Hour
 	// leaseMarkerAge is how long the bucket keeps the mark of a lapsed lease,
 	// so that a watcher that was away for a moment still sees the end.
 	leaseMarkerAge = time.Minute
@@ -80,7 +82,7 @@ func Topology(replicas int, limits Limits, pools ...string) Spec {
 	spec := Spec{
 		Replicas: replicas,
 		Streams: []jetstream.StreamConfig{
-			events(limits), inbox(limits), logs(limits, replicas), dead(limits), cards(limits), objects(limits), work(), leases(),
+			events(limits), inbox(limits), logs(limits, replicas), dead(limits), cards(limits), objects(limits), canary(), work(), leases(),
 		},
 		Consumers: []Consumer{{Stream: StreamInbox, Config: intake()}},
 	}
@@ -151,6 +153,17 @@ func work() jetstream.StreamConfig {
 		Subjects: []string{prefixWork + ">"}, Storage: jetstream.MemoryStorage, Retention: jetstream.WorkQueuePolicy,
 		MaxMsgsPerSubject: 1, MaxBytes: workBytes, MaxMsgSize: maxHint, Discard: jetstream.DiscardOld,
 		AllowDirect: true,
+	}
+}
+
+// canary is written to by readiness checks: a full or broken disk says nothing
+// of itself, so that only a write tells.
+func canary() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: StreamCanary, Description: "proof that the disk takes writes",
+		Subjects: []string{prefixCanary + "*"}, Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy,
+		MaxMsgsPerSubject: 1, MaxBytes: canaryBytes, MaxMsgSize: maxHeaders, Discard: jetstream.DiscardOld,
+		MaxAge: canaryAge, AllowDirect: true,
 	}
 }
 

@@ -58,3 +58,13 @@ func UsageOf(ctx context.Context, js jetstream.JetStream) ([]Usage, error) {
 	slices.SortFunc(usages, func(a, b Usage) int { return strings.Compare(a.Stream, b.Stream) })
 	return usages, nil
 }
+
+// Canary writes to disk, for process, and tells whether that got through. A
+// full disk answers nothing at all: give ctx a deadline.
+func Canary(ctx context.Context, js jetstream.JetStream, process string) error {
+	_, err := js.Publish(ctx, prefixCanary+Safe(process), nil, jetstream.WithRetryAttempts(0))
+	if err != nil {
+		return fmt.Errorf("write to JetStream: %w", err)
+	}
+	return nil
+}
