@@ -1,0 +1,207 @@
+// Package hints pulls the hints of runner pools from WORK. A hint only says
+// that a look is worth while; what may be done is in the log. Hints are taken
+// no faster than there is room for them, and the stream and the consumers are
+// made again when a single server forgot them.
+//
+// Invariant: while there is room a pull is open, so that a hint arrives as soon
+// as it is published.
+package hints
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
+	"github.com/slipway-hq/slipway/internal/topology"
+)
+
+const (
+	// maxPull bounds one pull request: what a runner of usual size starts at once.
+	maxPull = 256
+	// pullWait is how long one pull stays open; heartbeats of 5 s tell earlier
+	// that the server has forgotten it.
+	pullWait = 30 * time.Second
+	// minPause and maxPause bound the wait before a pull that failed is repeated.
+	minPause = 10 * time.Millisecond
+	maxPause = time.Second
+	// busyDelay is when a hint that found no room comes back, to any runner.
+	busyDelay = 100 * time.Millisecond
+)
+
+// Hint is one hint and the right to say what became of it. Exactly one of Ack
+// and Nak is called, soon: what is not acknowledged within seconds comes back.
+type Hint struct {
+	*commandv1.Hint
+	msg jetstream.Msg
+}
+
+// Ack removes the hint: the run is claimed, or the hint is of no use to anybody.
+func (h Hint) Ack() { _ = h.msg.Ack() } // a lost acknowledgement only brings the hint back
+
+// Nak gives the hint back, to come again after delay.
+func (h Hint) Nak(delay time.Duration) { _ = h.msg.NakWithDelay(delay) } // it comes back anyway
+
+// Tries returns how often the hint was delivered, from 1.
+func (h Hint) Tries() uint64 {
+	meta, err := h.msg.Metadata()
+	if err != nil {
+		return 1
+	}
+	return meta.NumDelivered
+}
+
+// Room is the number of hints that can be worked on.
+type Room interface {
+	// Wait returns how much room there is once there is some, or 0 when ctx ends.
+	Wait(ctx context.Context) int
+	// Take takes room for one hint, if there is any.
+	Take() bool
+}
+
+// Source pulls the hints of several pools.
+type Source struct {
+	js       jetstream.JetStream
+	nc       *nats.Conn
+	pools    []string
+	replicas int
+	log      *slog.Logger
+}
+
+// New returns a source without touching the network. Replicas are those of the
+// streams, should WORK have to be made again.
+func New(nc *nats.Conn, js jetstream.JetStream, pools []string, replicas int, log *slog.Logger) *Source {
+	return &Source{js: js, nc: nc, pools: pools, replicas: replicas, log: log}
+}
+
+// Run calls each with every hint, for which room was taken, until ctx ends.
+// each must return at once. ready is called once all pools have been reached.
+func (s *Source) Run(ctx context.Context, room Room, ready func(), each func(Hint)) {
+	reached := make(chan struct{}, len(s.pools))
+	ended := make(chan struct{}, len(s.pools))
+	for _, pool := range s.pools {
+		go func() {
+			defer func() { ended <- struct{}{} }()
+			p := &pull{Source: s, pool: pool, room: room, each: each, reached: reached}
+			p.run(ctx)
+		}()
+	}
+	for range s.pools {
+		select {
+		case <-reached:
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() == nil {
+		ready()
+	}
+	for range s.pools {
+		<-ended
+	}
+}
+
+// pull serves one pool.
+type pull struct {
+	*Source
+	pool    string
+	room    Room
+	each    func(Hint)
+	reached chan<- struct{} // gets one value, at the first success
+}
+
+func (p *pull) run(ctx context.Context) {
+	back := p.nc.StatusChanged(nats.CONNECTED)
+	defer p.nc.RemoveStatusListener(back)
+	for failures := 0; ctx.Err() == nil; {
+		err := p.serve(ctx, back)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			failures = 0
+			continue
+		}
+		if failures++; failures == 1 {
+			p.log.Warn("cannot get hints, trying again", "pool", p.pool, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-back:
+		case <-time.After(minPause + rand.N(min(maxPause, minPause<<min(failures, 10)))):
+		}
+	}
+}
+
+// serve reaches the consumer, making it when it is absent, and pulls until that
+// fails or the connection was made anew: a single server has then forgotten the
+// consumer and everybody's pulls.
+func (p *pull) serve(ctx context.Context, back <-chan nats.Status) error {
+	if err := topology.EnsurePool(ctx, p.js, p.replicas, p.pool); err != nil {
+		return err
+	}
+	consumer, err := p.js.Consumer(ctx, topology.StreamWork, topology.PoolConsumerName(p.pool))
+	if err != nil {
+		return fmt.Errorf("look up the consumer of pool %s: %w", p.pool, err)
+	}
+	if p.reached != nil {
+		p.reached <- struct{}{}
+		p.reached = nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-back:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for {
+		n := p.room.Wait(ctx)
+		if n == 0 {
+			return nil
+		}
+		if err := p.fetch(ctx, consumer, min(n, maxPull)); err != nil {
+			return err
+		}
+	}
+}
+
+// fetch keeps one pull open until it is used up or its time is over.
+func (p *pull) fetch(ctx context.Context, consumer jetstream.Consumer, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, pullWait)
+	defer cancel()
+	batch, err := consumer.Fetch(n, jetstream.FetchContext(ctx))
+	if err != nil {
+		return fmt.Errorf("pull hints of pool %s: %w", p.pool, err)
+	}
+	for msg := range batch.Messages() {
+		p.take(msg)
+	}
+	err = batch.Error()
+	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return fmt.Errorf("pull hints of pool %s: %w", p.pool, err)
+}
+
+func (p *pull) take(msg jetstream.Msg) {
+	hint := &commandv1.Hint{}
+	if err := proto.Unmarshal(msg.Data(), hint); err != nil || hint.GetRun() == "" {
+		p.log.Error("a hint cannot be read and was dropped", "subject", msg.Subject())
+		Hint{hint, msg}.Ack()
+		return
+	}
+	if !p.room.Take() { // another pool was quicker
+		Hint{hint, msg}.Nak(busyDelay)
+		return
+	}
+	p.each(Hint{hint, msg})
+}
