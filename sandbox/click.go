@@ -16,6 +16,15 @@ func (s *Server) Click(ctx context.Context, user, channel, ts, actionID string) 
 
 // Choose is Click for elements with options: value is the chosen option's.
 func (s *Server) Choose(ctx context.Context, user, channel, ts, actionID, value string) (Delivery, error) {
+	block, action, both := strings.Cut(actionID, "/")
+	if !both {
+		block, action = "", actionID
+	}
+	return s.press(ctx, user, channel, ts, block, action, value)
+}
+
+// press is Choose with the block named apart; an empty block is any block.
+func (s *Server) press(ctx context.Context, user, channel, ts, blockID, actionID, value string) (Delivery, error) {
 	u, c, err := s.person(user, channel)
 	if err != nil {
 		return Delivery{}, err
@@ -29,7 +38,7 @@ func (s *Server) Choose(ctx context.Context, user, channel, ts, actionID, value 
 		s.mu.Unlock()
 		return Delivery{}, fmt.Errorf("sandbox: message %s: %w", ts, ErrNoMessage)
 	}
-	action := s.action(m.Blocks, actionID, value)
+	action := s.action(m.Blocks, blockID, actionID, value)
 	if action == nil {
 		s.mu.Unlock()
 		return Delivery{}, fmt.Errorf("sandbox: action %s: %w", actionID, ErrNoAction)
@@ -46,15 +55,11 @@ func (s *Server) Choose(ctx context.Context, user, channel, ts, actionID, value 
 }
 
 // action finds the element and makes of it what a block_actions payload carries.
-func (s *Server) action(blocks json.RawMessage, actionID, value string) map[string]any {
+func (s *Server) action(blocks json.RawMessage, wantBlock, wantAction, value string) map[string]any {
 	v, err := decodeJSON(blocks)
 	list, ok := v.([]any)
 	if err != nil || !ok {
 		return nil
-	}
-	wantBlock, wantAction, both := strings.Cut(actionID, "/")
-	if !both {
-		wantBlock, wantAction = "", actionID
 	}
 	for _, b := range list {
 		block, _ := b.(map[string]any)

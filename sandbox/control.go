@@ -120,7 +120,8 @@ type deed struct {
 	Text     string `json:"text"`
 	ThreadTS string `json:"thread_ts"`
 	TS       string `json:"ts"`
-	Action   string `json:"action"`
+	Action   string `json:"action"` // action_id, or block_id/action_id
+	Block    string `json:"block"`
 	Value    string `json:"value"`
 	Name     string `json:"name"`
 	Remove   bool   `json:"remove"`
@@ -135,6 +136,9 @@ func (s *Server) controlPost(ctx context.Context, in deed) (any, error) {
 }
 
 func (s *Server) controlClick(ctx context.Context, in deed) (any, error) {
+	if in.Block != "" {
+		return s.press(ctx, in.User, in.Channel, in.TS, in.Block, in.Action, in.Value)
+	}
 	return s.Choose(ctx, in.User, in.Channel, in.TS, in.Action, in.Value)
 }
 

@@ -249,7 +249,7 @@ func richText(text string) []any {
 }
 
 // typedToken finds what Slack's composer turns into something else: mentions by name or id, channels, and links.
-var typedToken = regexp.MustCompile(`<@[UW][A-Z0-9]+(?:\|[^<>]*)?>|<#[CGD][A-Z0-9]+(?:\|[^<>]*)?>|@[A-Za-z0-9._-]+|#[a-z0-9_-]+|https?://[^\s<>]+`)
+var typedToken = regexp.MustCompile(`<@[UW][A-Z0-9]+(?:\|[^<>]*)?>|<#[CGD][A-Z0-9]+(?:\|[^<>]*)?>|@[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|#[a-z0-9_-]+|https?://[^\s<>]+`)
 
 // wireText turns typed text into what Slack sends: &, < and > escaped, known mentions, channels and links in angle
 // brackets. named adds names to mentions, as slash commands have them.

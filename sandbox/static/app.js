@@ -1,0 +1,365 @@
+"use strict";
+// The page's state and its stream. render.js draws messages, inspector.js the right column, composer.js what is typed.
+const PEOPLE = ["U0REQUEST01", "U0APPROVE01", "U0GUEST0001"];
+const $ = (id) => document.getElementById(id);
+
+const app = {
+  users: new Map(), channels: new Map(), messages: new Map(), views: new Map(), commands: [],
+  me: PEOPLE[0], here: "C0DEPLOYS01", thread: "", unread: new Set(), version: 0, stream: null,
+};
+
+const names = {
+  user: (id, label) => app.users.get(id)?.name || label || id,
+  channel: (id, label) => label || app.channels.get(id)?.name || id,
+};
+const mrkdwn = new Mrkdwn(names);
+const inspector = new Inspector(call);
+
+// call asks the sandbox to do something, and returns its answer or throws its words.
+async function call(what, body) {
+  const answer = await fetch("/sandbox/" + what, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  const out = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(out.error || "The sandbox refused: " + answer.status);
+  return out;
+}
+
+const key = (m) => m.channel + " " + m.ts;
+
+// ---- loading and the stream
+
+async function load() {
+  const [config, state] = await Promise.all(["config", "state"].map(async (p) => (await fetch("/sandbox/" + p)).json()));
+  app.commands = config.commands;
+  inspector.ackLimit = config.ack_timeout_ms;
+  app.users = new Map(state.users.map((u) => [u.id, u]));
+  app.channels = new Map(state.channels.map((c) => [c.id, c]));
+  app.messages = new Map(state.messages.map((m) => [key(m), m]));
+  app.views = new Map(state.views.map((v) => [v.id, v]));
+  app.version = state.version;
+  showFaults(state.faults);
+  inspector.reset(state.journal);
+  fromHash();
+  draw();
+  listen();
+}
+
+function listen() {
+  app.stream?.close();
+  const stream = (app.stream = new EventSource("/sandbox/events?since=" + app.version));
+  const on = (kind, f) => stream.addEventListener(kind, (e) => f(JSON.parse(e.data)));
+  on("message", (m) => { arrived(m); });
+  on("removed", (m) => { app.messages.delete(key(m)); drawSoon(); });
+  on("journal", (e) => inspector.add(e));
+  on("faults", showFaults);
+  on("channel", (c) => { app.channels.set(c.id, c); drawSoon(); });
+  on("view", (v) => { app.views.set(v.id, v); showView(v); });
+  on("reset", () => { stream.close(); load(); });
+  stream.onopen = () => { document.body.dataset.live = "true"; trouble(""); };
+  stream.onerror = () => { document.body.dataset.live = "false"; trouble("offline"); };
+}
+
+function arrived(m) {
+  const old = app.messages.get(key(m));
+  app.messages.set(key(m), m);
+  if (old && old.edits !== m.edits) m.flash = true;
+  if (!old && m.channel !== app.here && (!m.for || m.for === app.me)) { app.unread.add(m.channel); drawSidebar(); }
+  drawSoon();
+}
+
+let faultWords = "";
+function showFaults(list) { faultWords = inspector.faults(list || []); trouble(document.body.dataset.live === "false" ? "offline" : ""); }
+
+function trouble(kind) {
+  const text = kind === "offline" ? "The sandbox does not answer. Trying again…" : faultWords && "Broken on purpose: " + faultWords;
+  $("trouble").textContent = text;
+  $("trouble").hidden = !text;
+}
+
+// ---- drawing
+
+let pending = false;
+function drawSoon() {
+  if (pending) return;
+  pending = true;
+  // A frame when the page is visible; a timer keeps hidden pages up to date too.
+  const run = () => { if (pending) { pending = false; drawTimelines(); } };
+  requestAnimationFrame(run);
+  setTimeout(run, 120);
+}
+
+function draw() { drawSidebar(); drawHeader(); drawTimelines(true); main.refresh(); side.refresh(); }
+
+const canSee = (c, user) => c.members.includes(user);
+
+function drawSidebar() {
+  $("people").replaceChildren(...PEOPLE.map((id) => person(app.users.get(id))));
+  const list = [...app.channels.values()].filter((c) => canSee(c, app.me));
+  $("channels").replaceChildren(...list.filter((c) => !c.is_im).map(channelButton));
+  $("directs").replaceChildren(...list.filter((c) => c.is_im).map(channelButton));
+}
+
+function person(u) {
+  const role = u.is_restricted ? "guest" : "";
+  return el("button", { type: "button", role: "radio", "aria-checked": String(u.id === app.me), "data-testid": "user-" + u.name, onclick: () => become(u.id) },
+    avatar(u.id, u.real_name), el("span", { class: "name" }, u.real_name), el("span", { class: "role" }, role));
+}
+
+function channelButton(c) {
+  const current = c.id === app.here;
+  const sign = c.is_im ? "•" : c.is_archived ? "▫" : c.is_private ? "◆" : "#";
+  const unread = app.unread.has(c.id) && !current;
+  return el("button", { type: "button", class: `${c.is_archived ? "muted" : ""} ${unread ? "unread" : ""}`, "aria-current": String(current), "data-testid": (c.is_im ? "dm-" : "channel-") + c.name, onclick: () => go(c.id), title: c.topic || "" },
+    el("span", { class: "sign", "aria-hidden": "true" }, sign), el("span", { class: "name" }, c.name), unread ? el("span", { class: "skip" }, "unread") : null);
+}
+
+function avatar(id, name) {
+  const bot = app.users.get(id)?.is_bot;
+  const letters = (name || "?").split(/\s+/).map((w) => w[0]).slice(0, bot ? 1 : 2).join("").toUpperCase();
+  const node = el("span", { class: "avatar" + (bot ? " bot" : ""), "aria-hidden": "true" }, letters);
+  node.style.setProperty("--hue", [...id].reduce((h, ch) => (h * 31 + ch.charCodeAt(0)) % 360, 7));
+  return node;
+}
+
+function drawHeader() {
+  const c = app.channels.get(app.here);
+  $("channel-name").textContent = c.is_im ? c.name : "# " + c.name;
+  $("channel-topic").textContent = c.is_im ? "Only you and the bot" : c.topic || "";
+  document.title = (c.is_im ? c.name : "#" + c.name) + " · Slipway sandbox";
+  $("thread-where").textContent = c.is_im ? "" : "# " + c.name;
+}
+
+const mine = (m) => m.channel === app.here && (!m.for || m.for === app.me);
+const isReply = (m) => m.thread_ts && m.thread_ts !== m.ts;
+const byTime = (a, b) => (a.ts < b.ts ? -1 : a.ts > b.ts ? 1 : 0);
+
+function drawTimelines(fresh) {
+  const all = [...app.messages.values()].filter(mine).sort(byTime);
+  const top = all.filter((m) => !isReply(m) || m.broadcast);
+  fill($("timeline"), top, all, fresh, false);
+  const open = app.thread && all.some((m) => m.ts === app.thread);
+  $("thread").hidden = !open;
+  $("frame").classList.toggle("with-thread", Boolean(open));
+  if (open) fill($("thread-timeline"), all.filter((m) => m.ts === app.thread || (isReply(m) && m.thread_ts === app.thread)), all, fresh, true);
+}
+
+// fill brings a timeline to the given messages, touching only what changed, and keeps focus and the reading position.
+function fill(box, list, all, fresh, inThread) {
+  const atEnd = fresh || box.scrollHeight - box.scrollTop - box.clientHeight < 60;
+  const focused = box.contains(document.activeElement) ? [document.activeElement.closest(".message")?.dataset.ts, document.activeElement.dataset.testid] : null;
+  const known = fresh ? new Map() : new Map([...box.children].map((n) => [n.dataset.key, n]));
+  const nodes = list.length ? [] : [welcome(inThread)];
+  let last = null;
+  for (const m of list) {
+    const day = new Date(Number(m.ts) * 1000).toDateString();
+    if (!inThread && day !== last?.day) nodes.push(known.get(day) || el("div", { class: "day", "data-key": day }, dayName(m.ts)));
+    const replies = inThread ? [] : all.filter((r) => isReply(r) && r.thread_ts === m.ts && !r.for);
+    const grouped = Boolean(last && last.day === day && last.m.user === m.user && !last.m.for === !m.for && last.m.name === m.name && m.ts - last.m.ts < 300 && !last.replies && !isCard(m) && !isCard(last.m));
+    const sign = JSON.stringify([m, replies.length, replies.at(-1)?.ts, grouped, app.me]);
+    const old = known.get(m.ts);
+    nodes.push(old && old.sign === sign ? old : message(m, replies, grouped, sign, inThread));
+    last = { m, day, replies: replies.length };
+  }
+  nodes.forEach((node, i) => { if (box.children[i] !== node) box.insertBefore(node, box.children[i] || null); });
+  while (box.children.length > nodes.length) box.lastElementChild.remove();
+  if (focused?.[1]) box.querySelector(`[data-ts="${CSS.escape(focused[0])}"] [data-testid="${CSS.escape(focused[1])}"]`)?.focus({ preventScroll: true });
+  if (atEnd) box.scrollTop = box.scrollHeight;
+}
+
+const isCard = (m) => Boolean(m.blocks?.length);
+
+function dayName(ts) {
+  const d = new Date(Number(ts) * 1000);
+  return d.toDateString() === new Date().toDateString() ? "Today" : d.toLocaleDateString(undefined, { weekday: "long", month: "long", day: "numeric" });
+}
+
+function welcome(inThread) {
+  if (inThread || app.here !== "C0DEPLOYS01") return el("div", { class: "welcome", "data-key": "welcome" }, el("h2", {}, inThread ? "No replies yet" : "Nothing here yet"), "Say something, or try a command.");
+  const tries = [["/deploy", "what can be deployed"], ["/check_status", "what runs and waits now"], ["/slipway help", "everything else"]];
+  return el("div", { class: "welcome", "data-key": "welcome" }, el("h2", {}, "Deploy something"),
+    "Type a command below, as you would in your workspace. Every run gets one card here that updates itself.",
+    el("ul", {}, ...tries.map(([text, help]) => el("li", {}, el("button", { type: "button", class: "try", onclick: () => main.set(text + " ") }, text), " ", help))));
+}
+
+function message(m, replies, grouped, sign, inThread) {
+  const user = app.users.get(m.user), shown = m.name || user?.real_name || "Somebody";
+  const when = new Date(Number(m.ts) * 1000), clock = when.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+  const node = el("article", { class: `message${grouped ? " grouped" : ""}${m.for ? " private" : ""}${m.flash ? " changed" : ""}`, "data-testid": "message", "data-ts": m.ts, "data-key": m.ts, "data-user": user?.name || "", "data-ephemeral": String(Boolean(m.for)), "data-edits": m.edits || 0 });
+  delete m.flash;
+  node.sign = sign;
+  node.append(el("span", { class: "hour", "aria-hidden": "true" }, clock), avatar(m.user || "notice", shown));
+  const body = el("div", { class: "content" });
+  if (m.for) body.append(el("div", { class: "only" }, "Only visible to you"));
+  if (m.broadcast && !inThread) body.append(el("div", { class: "only" }, "Also in a thread"));
+  body.append(el("div", { class: "byline" }, el("strong", {}, shown), user?.is_bot ? el("span", { class: "tag" }, "APP") : null, m.name === "Sandbox" ? el("span", { class: "tag" }, "NOTICE") : null,
+    el("time", { datetime: when.toISOString(), title: when.toLocaleString() }, clock)));
+  body.append(...bodyOf(m), under(m, replies, inThread));
+  node.append(body, tools(m, inThread));
+  return node;
+}
+
+function bodyOf(m) {
+  const out = [];
+  const edited = m.edits && !isCard(m) ? el("span", { class: "edited" }, " (edited)") : null;
+  if (isCard(m)) {
+    const drawer = new Blocks(mrkdwn, (e, block, node) => act(m, e, block, node));
+    const card = el("div", { class: "card blocks", "data-testid": "card" }, ...drawer.render(m.blocks));
+    card.dataset.mood = mood(card.textContent.replace(/\s+/g, " "));
+    out.push(card);
+  } else if (m.text) out.push(el("div", { class: "text" }, ...mrkdwn.render(m.text), edited));
+  if (m.attachments) out.push(new Blocks(mrkdwn, () => {}).unknown({ type: "attachments", attachments: m.attachments }));
+  for (const f of m.files || []) out.push(el("div", { class: "file" }, "📄 ", f.title || f.name, " ", el("small", {}, f.size + " bytes")));
+  return out;
+}
+
+function under(m, replies, inThread) {
+  const box = el("div", { class: "under" });
+  for (const [name, users] of Object.entries(m.reactions || {})) {
+    const on = users.includes(app.me);
+    box.append(el("button", { type: "button", class: "reaction", "data-testid": "reaction-" + name, "aria-pressed": String(on), title: users.map((u) => names.user(u)).join(", ") + " · :" + name + ":", onclick: () => tryCall("react", { ts: m.ts, name, remove: on }) }, (EMOJI.get(name) || ":" + name + ":") + " " + users.length));
+  }
+  if (replies.length) box.append(el("button", { type: "button", class: "replies", "data-testid": "replies", onclick: () => openThread(m.ts) }, replies.length === 1 ? "1 reply" : replies.length + " replies"));
+  return box;
+}
+
+function tools(m, inThread) {
+  if (m.for) return el("div");
+  const react = ["white_check_mark", "eyes", "tada"].map((name) => el("button", { type: "button", "aria-label": "React with " + name, onclick: () => tryCall("react", { ts: m.ts, name, remove: Boolean(m.reactions?.[name]?.includes(app.me)) }) }, EMOJI.get(name)));
+  return el("div", { class: "hover-tools" }, ...react, inThread ? null : el("button", { type: "button", "data-testid": "reply", onclick: () => openThread(m.thread_ts || m.ts) }, "Reply"));
+}
+
+// ---- acting
+
+async function tryCall(what, body) {
+  try { await call(what, { user: app.me, channel: app.here, ...body }); } catch (e) { main.complain(e.message); }
+}
+
+// act presses a button of a card, after its confirm dialog if it has one.
+async function act(m, element, block, node) {
+  if (element.confirm && !(await confirmed(element.confirm))) return;
+  if (element.url && safeLink(element.url)) window.open(element.url, "_blank", "noopener");
+  node.setAttribute("aria-busy", "true");
+  await tryCall("click", { ts: m.ts, block: block.block_id, action: element.action_id, value: element.chosen || "" });
+  node.removeAttribute("aria-busy");
+}
+
+function confirmed(c) {
+  const dialog = $("confirm"), drawer = new Blocks(mrkdwn, () => {});
+  $("confirm-title").replaceChildren(...drawer.text(c.title || "Are you sure?"));
+  $("confirm-text").replaceChildren(...drawer.text(c.text));
+  $("confirm-no").replaceChildren(...drawer.text(c.deny || "Cancel"));
+  $("confirm-yes").replaceChildren(...drawer.text(c.confirm || "Yes"));
+  $("confirm-yes").className = "button " + (c.style === "danger" ? "danger" : "primary");
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((done) => dialog.addEventListener("close", () => done(dialog.returnValue === "yes"), { once: true }));
+}
+
+// showView opens, updates or closes the modal that the app shows to the current person.
+function showView(v) {
+  const dialog = $("view");
+  if (v.type !== "modal" || v.user !== app.me) return;
+  if (!v.open) { if (dialog.open && dialog.dataset.view === v.id) dialog.close("gone"); return; }
+  const drawer = new Blocks(mrkdwn, () => {});
+  dialog.dataset.view = v.id;
+  $("view-title").replaceChildren(...drawer.text(v.view.title));
+  $("view-body").replaceChildren(...drawer.render(v.view.blocks));
+  $("view-close").replaceChildren(...drawer.text(v.view.close || "Cancel"));
+  $("view-submit").hidden = !v.view.submit;
+  $("view-submit").replaceChildren(...drawer.text(v.view.submit || "Submit"));
+  if (!dialog.open) dialog.showModal();
+}
+
+$("view").addEventListener("submit", async (e) => {
+  if (e.submitter?.value !== "submit") return;
+  e.preventDefault();
+  const values = {};
+  for (const field of $("view-body").querySelectorAll("[data-block-id]")) {
+    const input = field.querySelector("[data-action-id]");
+    if (!input) continue;
+    const state = { type: input.dataset.kind, value: input.value };
+    if (input.tagName === "SELECT") state.selected_option = { value: input.value, text: { type: "plain_text", text: input.selectedOptions[0]?.textContent || "" } };
+    values[field.dataset.blockId] = { [input.dataset.actionId]: state };
+  }
+  const answer = await call("submit", { user: app.me, view: $("view").dataset.view, values }).catch((err) => ({ body: "", error: err.message }));
+  let reply = {};
+  try { reply = JSON.parse(answer.body || "{}"); } catch { reply = {}; }
+  for (const [id, text] of Object.entries(reply.errors || {})) $("view-body").querySelector(`[data-block-id="${CSS.escape(id)}"]`)?.append(el("small", { class: "wrong", role: "alert" }, text));
+});
+
+function become(user) {
+  app.me = user;
+  if (!canSee(app.channels.get(app.here), user)) app.here = app.channels.get(app.here).is_im ? "D" + user.slice(1) : "C0DEPLOYS01";
+  app.thread = "";
+  draw();
+}
+
+function go(channel) {
+  app.here = channel;
+  app.thread = "";
+  app.unread.delete(channel);
+  history.replaceState(null, "", "#" + new URLSearchParams({ channel }));
+  draw();
+  main.area.focus();
+}
+
+function openThread(ts) {
+  app.thread = ts;
+  drawTimelines();
+  side.refresh();
+  $("thread-timeline").scrollTop = $("thread-timeline").scrollHeight;
+  side.area.focus();
+}
+
+// fromHash follows a permalink: #channel=…&ts=…
+function fromHash() {
+  const at = new URLSearchParams(location.hash.slice(1)), channel = app.channels.get(at.get("channel"));
+  if (!channel) return;
+  if (canSee(channel, app.me)) app.here = channel.id;
+  const ts = at.get("ts"), m = ts && app.messages.get(channel.id + " " + ts);
+  if (m && isReply(m)) app.thread = m.thread_ts;
+  if (m) requestAnimationFrame(() => { const node = document.querySelector(`[data-ts="${CSS.escape(ts)}"]`); node?.classList.add("target"); node?.scrollIntoView({ block: "center" }); });
+}
+
+async function send(text, thread) {
+  const where = { user: app.me, channel: app.here };
+  try {
+    const m = /^(\/[\w-]+)(?:\s+([\s\S]*))?$/.exec(text);
+    if (!m) { await call("post", { ...where, text, thread_ts: thread || "" }); return ""; }
+    if (thread) return "Commands do not work in threads. Mention the bot instead: @slipway …";
+    if (!app.commands.some((c) => c.name === m[1])) return `${m[1]} is not a command here. Try ${app.commands.map((c) => c.name).join(", ")}.`;
+    await call("command", { ...where, command: m[1], text: m[2] || "" });
+    return "";
+  } catch (e) {
+    return e.message;
+  }
+}
+
+function candidates(sign) {
+  if (sign === "/") return app.commands.map((c) => ({ insert: c.name, usage: c.usage, help: c.help }));
+  if (sign === "#") return [...app.channels.values()].filter((c) => !c.is_im && canSee(c, app.me)).map((c) => ({ insert: "#" + c.name, help: c.topic }));
+  return [...app.users.values()].filter((u) => !u.is_stranger).map((u) => ({ insert: "@" + u.name, help: u.real_name }));
+}
+
+const main = new Composer({
+  id: "composer", testid: "composer", host: $("composer-box"), send: (text) => send(text), candidates,
+  label: () => {
+    const c = app.channels.get(app.here);
+    if (!c) return { label: "Loading…", disabled: true };
+    if (c.is_archived) return { label: "This channel is archived", disabled: true };
+    return { label: `Message ${c.is_im ? c.name : "#" + c.name} as ${app.users.get(app.me).name}, or type / for commands` };
+  },
+});
+const side = new Composer({
+  id: "thread-composer", testid: "thread-composer", host: $("thread-composer-box"), send: (text) => send(text, app.thread),
+  candidates: (sign) => (sign === "/" ? [] : candidates(sign)), label: () => ({ label: "Reply… (@slipway to ask the bot)" }),
+});
+
+$("thread-close").addEventListener("click", () => { app.thread = ""; drawTimelines(); main.area.focus(); });
+$("inspector-toggle").addEventListener("click", () => {
+  const hidden = $("frame").classList.toggle("no-inspector");
+  $("inspector-toggle").setAttribute("aria-expanded", String(!hidden));
+});
+document.addEventListener("keydown", (e) => { if (e.key === "Escape" && app.thread && !$("confirm").open && !$("view").open) { app.thread = ""; drawTimelines(); main.area.focus(); } });
+window.addEventListener("hashchange", () => { fromHash(); draw(); });
+if (window.innerWidth <= 1120) $("inspector-toggle").click();
+load();
