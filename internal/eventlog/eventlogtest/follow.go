@@ -3,6 +3,7 @@ package eventlogtest
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/slipway-hq/slipway/internal/eventlog"
@@ -51,6 +52,40 @@ func followAll(t *testing.T, log eventlog.Log) {
 		if err != nil || !stored.Time.Equal(rec.Time) || string(stored.Data) != string(rec.Data) {
 			t.Errorf("followed %+v, stored %+v, error %v", rec, stored, err)
 		}
+	}
+}
+
+// followLong passes the bounds of any page or pull: thousands of small records,
+// and tens of megabytes of large ones.
+func followLong(t *testing.T, log eventlog.Log) {
+	const writers, small, large, size = 200, 30, 2, 60 << 10
+	ctx := Context(t)
+	before := Grow(t, log, Subject(), eventlog.Position{}, 1)
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			at, subject := eventlog.Position{}, Subject()
+			for i := range small + large {
+				_, data := Commit(at, payload+i/small*size)
+				sequence, err := log.Append(ctx, subject, at.Sequence, data)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				at = eventlog.Position{Sequence: sequence, Version: at.Version + 1, Hash: eventlog.Hash(subject, data)}
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	chains := map[string]eventlog.Position{}
+	for _, rec := range collect(ctx, t, log, before.Sequence, writers*(small+large)) {
+		if err := chains[rec.Subject].Verify(rec); err != nil {
+			t.Fatal(err)
+		}
+		chains[rec.Subject] = rec.Position()
 	}
 }
 

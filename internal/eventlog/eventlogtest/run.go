@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) eventlog.Log) {
 		{"under parallel load every confirmed commit is stored once", parallelLoad},
 		{"a stale commit in a crowd fails alone", staleInCrowd},
 		{"follow delivers everything after a sequence, in order", followAll},
+		{"follow delivers thousands of records and megabytes without a gap", followLong},
 		{"follow goes on with what comes later", followLater},
 		{"follow returns its handler's error", followError},
 		{"follow ends with its context", followEnds},

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/slipway-hq/slipway/internal/eventlog"
 	"github.com/slipway-hq/slipway/internal/eventlog/eventlogtest"
@@ -24,10 +23,16 @@ func appendOne(ctx context.Context, log eventlog.Log, subject string) error {
 }
 
 func TestAnAppendInFlightIsUnknownAsSoonAsTheConnectionBreaks(t *testing.T) {
+	t.Run("alone", func(t *testing.T) { breakInFlight(t, jetlog.MaxBatch+1) })
+	t.Run("in a batch", func(t *testing.T) { breakInFlight(t, 1) })
+}
+
+func breakInFlight(t *testing.T, minBatch int) {
 	s := single(t, false)
 	p := newProxy(t, s.Addr().String())
 	newLog(t, connect(t, s.ClientURL()), eventsConfig(1))
 	log := openLog(t, connect(t, p.url()))
+	log.SetMinBatch(minBatch)
 	p.hold()
 	result := make(chan error)
 	go func() { result <- appendOne(t.Context(), log, eventlogtest.Subject()) }()
@@ -116,45 +121,5 @@ func TestTheQueueIsBounded(t *testing.T) {
 	}
 	if unknown > jetlog.MaxBatch {
 		t.Errorf("%d unknown, but at most one group was out", unknown)
-	}
-}
-
-// A crowd travels in atomic batches, a lone commit does not.
-func TestACrowdTravelsInBatches(t *testing.T) {
-	nc := connect(t, single(t, true).ClientURL())
-	log := newLog(t, nc, eventsConfig(1))
-	eventlogtest.Grow(t, log, eventlogtest.Subject(), eventlog.Position{}, 1)
-	results := make(chan error)
-	const crowd = 500
-	for range crowd {
-		go func() { results <- appendOne(t.Context(), log, eventlogtest.Subject()) }()
-	}
-	for range crowd {
-		if err := <-results; err != nil {
-			t.Error(err)
-		}
-	}
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	events, err := js.Stream(t.Context(), stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	batches := map[string]int{}
-	for sequence := uint64(1); sequence <= crowd+1; sequence++ {
-		m, err := events.GetMsg(t.Context(), sequence)
-		if err != nil {
-			t.Fatal(err)
-		}
-		batch := m.Header.Get("Nats-Batch-Id")
-		if sequence == 1 && batch != "" {
-			t.Error("the lone commit travelled in a batch")
-		}
-		batches[batch]++
-	}
-	if alone := batches[""]; alone > crowd/2 {
-		t.Errorf("%d of %d commits travelled alone", alone, crowd)
 	}
 }
