@@ -10,10 +10,13 @@ const (
 	maxSuggestWord = 64
 	// maxSuggestKnown bounds the number of comparisons.
 	maxSuggestKnown = 10_000
+	// minWhole is the shortest word that counts as the beginning of a longer
+	// typed one, as "int" does of "integer".
+	minWhole = 3
 )
 
 // Suggest lists at most n of the known words that are nearest to word: first
-// those it begins, then those a few slips of the finger away. Case does not
+// those it begins or that begin it, then those a few slips of the finger away. Case does not
 // count. Words that are not near are not suggested.
 func Suggest(word string, known []string, n int) []string {
 	type near struct {
@@ -33,7 +36,7 @@ func Suggest(word string, known []string, n int) []string {
 	for _, k := range known {
 		candidate := cut(k)
 		slips := distance([]rune(typed), []rune(candidate))
-		prefix := strings.HasPrefix(candidate, typed)
+		prefix := strings.HasPrefix(candidate, typed) || len(candidate) >= minWhole && strings.HasPrefix(typed, candidate)
 		if seen[k] || !prefix && slips > tolerance(typed, candidate) {
 			continue
 		}

@@ -116,7 +116,7 @@ func (k *checker) service(name string, s Service) {
 	case s.Inline != nil:
 		k.pipeline(at(base, "pipeline"), *s.Inline, []string{name})
 	case s.Pipeline == "":
-		k.fault(base, "it needs a pipeline: the name of one, or its steps")
+		k.fault(at(base, "pipeline"), "it needs a pipeline: the name of one, or its steps")
 	default:
 		k.reference(at(base, "pipeline"), "pipeline", s.Pipeline, names(k.config.Pipelines))
 	}
@@ -185,7 +185,7 @@ func (k *checker) source(path []string, s Source) {
 		k.fault(at(path, "git"), "the address contains a password, which would be kept in the log; use a credential helper or an SSH key on the runner")
 	}
 	if s.Git.Ref == "" {
-		k.fault(path, "a git source needs a ref: the branch, tag or commit for requests that name none")
+		k.fault(at(path, "ref"), "a git source needs a ref: the branch, tag or commit for requests that name none")
 	} else if err := grammar.CheckRef(s.Git.Ref); err != nil {
 		k.fault(at(path, "ref"), "%q cannot be a ref: no leading dash, white space or invisible characters, at most %d characters", s.Git.Ref, grammar.MaxRef)
 	}
@@ -200,8 +200,11 @@ func (k *checker) parameter(path []string, name string, p Parameter) {
 	case isBuiltin(name) || name == "run":
 		k.fault(path, "the name %q is taken by Slipway itself; choose another", name)
 	}
+	if p.Type == "" {
+		return
+	}
 	if (p.Type == TypeEnum) != (len(p.Values) > 0) {
-		k.fault(path, "values are what an enum needs, and nothing else has")
+		k.fault(at(path, "values"), "values are what an enum needs, and nothing else has")
 	}
 	if len(p.Values) > MaxValues {
 		k.fault(at(path, "values"), "%d are given, at most %d are allowed", len(p.Values), MaxValues)
@@ -236,7 +239,7 @@ func (k *checker) environment(name string, e Environment) {
 	base := []string{"environments", name}
 	k.name(base, name)
 	if e.Protected && e.Allow.Empty() {
-		k.fault(base, "it is protected and allows nobody: list users or channels under allow")
+		k.fault(at(base, "allow"), "it is protected and allows nobody: list users or channels under allow")
 	}
 	ids := func(key string, list []string, form *regexp.Regexp, kind, example string) {
 		if len(list) > MaxAllow {

@@ -29,7 +29,7 @@ func (k *checker) pipeline(base []string, p Pipeline, users []string) {
 	}
 	switch {
 	case len(p.Steps) == 0:
-		k.fault(base, "a pipeline needs at least one step")
+		k.fault(at(base, "steps"), "a pipeline needs at least one step")
 	case len(p.Steps) > MaxSteps:
 		k.fault(at(base, "steps"), "%d are given, at most %d are allowed", len(p.Steps), MaxSteps)
 	}
@@ -37,7 +37,7 @@ func (k *checker) pipeline(base []string, p Pipeline, users []string) {
 	for i, s := range p.Steps {
 		path := at(base, "steps", strconv.Itoa(i))
 		if s.Name == "" {
-			k.fault(path, "a step needs a name")
+			k.fault(at(path, "name"), "a step needs a name")
 		} else {
 			k.name(at(path, "name"), s.Name)
 		}
@@ -67,7 +67,7 @@ func (k *checker) known(users []string) func(string) bool {
 
 func (k *checker) step(base []string, s Step, known func(string) bool) {
 	if (s.Shell == "") == (len(s.Argv) == 0) {
-		k.fault(base, "a step needs run: one shell line, or a list of arguments")
+		k.fault(at(base, "run"), "a step needs run: one shell line, or a list of arguments")
 	}
 	k.templates(base, s, known)
 	k.stepLimits(base, s)
@@ -77,7 +77,7 @@ func (k *checker) step(base []string, s Step, known func(string) bool) {
 	case resumes[s.Resume] == 0:
 		k.fault(at(base, "resume"), "%q is not one of retry, probe and ask", s.Resume)
 	case (s.Resume == ResumeProbe) != (s.Probe != ""):
-		k.fault(base, "resume: probe and a probe line belong together")
+		k.fault(at(base, "probe"), "resume: probe and a probe line belong together")
 	case s.AskTimeout != 0 && s.Resume != ResumeAsk:
 		k.fault(at(base, "ask_timeout"), "only resume: ask has a timeout for the answer")
 	}
@@ -129,7 +129,7 @@ func (k *checker) stepLimits(base []string, s Step) {
 		k.fault(at(base, "retry", "backoff"), "%g is not between 1 and %g", b, MaxBackoff)
 	}
 	if s.Retry.Attempts == 0 && s.Retry != (Retry{}) {
-		k.fault(at(base, "retry"), "it needs attempts: how often to try in all")
+		k.fault(at(base, "retry", "attempts"), "it needs attempts: how often to try in all")
 	}
 	if s.OutputLimit < 0 || s.OutputLimit > MaxOutput {
 		k.fault(at(base, "output_limit"), "it is not between 0 and 256MiB")

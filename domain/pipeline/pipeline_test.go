@@ -298,14 +298,14 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 	}{
 		"default service":   {func(c *pipeline.Config) { c.Defaults.Service = "helo" }, "defaults.service", `there is no service "helo"`},
 		"protected default": {func(c *pipeline.Config) { c.Defaults.Environment = "production" }, "defaults.environment", "cannot be the default"},
-		"nobody allowed":    {func(c *pipeline.Config) { c.Environments["production"] = pipeline.Environment{Protected: true} }, "environments.production", "allows nobody"},
+		"nobody allowed":    {func(c *pipeline.Config) { c.Environments["production"] = pipeline.Environment{Protected: true} }, "environments.production.allow", "allows nobody"},
 		"a name instead of id": {func(c *pipeline.Config) {
 			c.Environments["staging"] = pipeline.Environment{Allow: pipeline.Allow{Users: []string{"@bob"}}}
 		}, "environments.staging.allow.users.0", "not the id of a user"},
 		"reserved name": {func(c *pipeline.Config) { c.Environments["To"] = pipeline.Environment{} }, "environments.To", "something else in a sentence"},
 		"lost lane":     {func(c *pipeline.Config) { c.Lanes["*/prodution"] = pipeline.Lane{} }, "lanes.*/prodution", "no pipeline queues"},
 		"half a rate":   {func(c *pipeline.Config) { c.Lanes["global"] = pipeline.Lane{RateLimit: 1} }, "lanes.global.rate", "both a limit and a period"},
-		"no steps":      {func(c *pipeline.Config) { c.Pipelines["deploy"] = pipeline.Pipeline{} }, "pipelines.deploy", "at least one step"},
+		"no steps":      {func(c *pipeline.Config) { c.Pipelines["deploy"] = pipeline.Pipeline{} }, "pipelines.deploy.steps", "at least one step"},
 		"unknown pool":  {func(c *pipeline.Config) { c.Pools = nil }, "services.checkout.pipeline.pool", `there is no pool "gpu"`},
 		"alias taken": {func(c *pipeline.Config) {
 			s := c.Services["hello"]
