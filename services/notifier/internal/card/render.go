@@ -1,0 +1,132 @@
+package card
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/slipway-hq/slipway/domain/grammar"
+	"github.com/slipway-hq/slipway/domain/run"
+)
+
+// shortCommit is how many characters of a commit people see.
+const shortCommit = 10
+
+// Render is the one live message of a run.
+func Render(v View) Message {
+	m := Message{Text: v.summary()}
+	m.Blocks = append(m.Blocks, section(marked(v.headline())), contextOf(v.facts()...))
+	if alert := v.alert(); alert != "" {
+		m.Blocks = append(m.Blocks, section(literal(alert)))
+	}
+	if steps := v.steps(); steps != "" {
+		m.Blocks = append(m.Blocks, section(marked(steps)))
+	}
+	m.Blocks = append(m.Blocks, contextOf(v.progress()...))
+	if buttons := v.buttons(); len(buttons) > 0 {
+		m.Blocks = append(m.Blocks, Block{Type: "actions", Elements: buttons})
+	}
+	return m.named()
+}
+
+// summary is the card in one line.
+func (v View) summary() string {
+	s := &v.Story.State
+	text := fmt.Sprintf("%s: %s (%s)", what(s), v.statusWord(), v.Short)
+	if v.Shown.Reason != "" {
+		text += ". " + grammar.Escape(cut(v.Shown.Reason, maxReason))
+	}
+	return text
+}
+
+func (v View) headline() string {
+	s := &v.Story.State
+	text := what(s)
+	if was := s.Plan.GetPreviousVersion(); was != "" && was != s.Version {
+		text += " (was " + grammar.Code(was) + ")"
+	}
+	text += "\n*" + v.statusWord() + "*"
+	if s.Status.Ended() && !s.Started.IsZero() {
+		text += " after " + spent(s.Finished.Sub(s.Started))
+	}
+	return text
+}
+
+// facts are who, what exactly, and where in line.
+func (v View) facts() []string {
+	s := &v.Story.State
+	facts := []string{"asked by " + v.requester()}
+	if s.Commit != "" {
+		facts = append(facts, "built from "+grammar.Code(cut(s.Commit, shortCommit)))
+	}
+	facts = append(facts, grammar.Code(v.Short))
+	if v.RetryOf != "" {
+		facts = append(facts, "retry of "+grammar.Code(v.RetryOf))
+	}
+	if place := v.place(); place != "" {
+		facts = append(facts, place)
+	}
+	return facts
+}
+
+func (v View) requester() string {
+	p := v.Story.State.Requester
+	if m := mention(p.GetUser()); m != "" {
+		return m // in a context block a mention notifies nobody anew: it is an edit, or their own request
+	}
+	return name("api:" + p.GetName())
+}
+
+func (v View) place() string {
+	s := &v.Story.State
+	lane := name(s.Plan.GetLane())
+	switch {
+	case s.Status.Ended() || lane == "":
+		return ""
+	case v.Shown.Position > 0:
+		return fmt.Sprintf("number %d in lane %s", v.Shown.Position, lane)
+	}
+	return "lane " + lane
+}
+
+// alert is the one reason why the run does not simply run, in plain words.
+func (v View) alert() string {
+	if v.Shown.Reason == "" || v.Shown.Status == run.Succeeded {
+		return ""
+	}
+	return clean(upperFirst(v.Shown.Reason), maxReason)
+}
+
+func upperFirst(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+func (v View) progress() []string {
+	s := &v.Story.State
+	var parts []string
+	if n := len(s.Steps); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d steps", done(s), n))
+	}
+	switch {
+	case s.Started.IsZero():
+		parts = append(parts, "requested "+clock(s.Created))
+	case !s.Status.Ended():
+		parts = append(parts, "started "+clock(s.Started))
+		if v.Elapsed > 0 {
+			parts = append(parts, spent(v.Elapsed)+" elapsed")
+		}
+	}
+	return append(parts, "updated "+clock(v.Story.Updated))
+}
+
+func done(s *run.State) int {
+	n := 0
+	for i := range s.Steps {
+		if s.Steps[i].Status.Done() {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,112 @@
+package card
+
+import (
+	"fmt"
+	"html"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/slipway-hq/slipway/domain/grammar"
+	"github.com/slipway-hq/slipway/domain/run"
+)
+
+// How many characters of a free text a card repeats; the thread and the log
+// have the rest.
+const (
+	maxName   = 60
+	maxError  = 160
+	maxReason = 600
+)
+
+// statusWords has an emoji and its word for every status: colours and pictures
+// alone say nothing to a screen reader.
+var statusWords = map[run.Status]string{
+	run.Queued:    "⏳ Queued",
+	run.Running:   "⚙️ Running",
+	run.Waiting:   "⏸️ Waiting",
+	run.Succeeded: "✅ Succeeded",
+	run.Failed:    "❌ Failed",
+	run.Cancelled: "🚫 Cancelled",
+	run.TimedOut:  "⌛ Timed out",
+	run.Refused:   "⛔ Refused",
+	run.Merged:    "🔀 Merged",
+}
+
+func (v View) statusWord() string {
+	s := &v.Story.State
+	switch {
+	case s.Status.Ended():
+	case s.Cancel != nil:
+		return "🛑 Cancelling"
+	case !s.Deadline.IsZero():
+		return "🛑 Stopping"
+	}
+	return statusWords[v.Shown.Status]
+}
+
+// cut keeps at most n characters.
+func cut(text string, n int) string {
+	if utf8.RuneCountInString(text) <= n {
+		return text
+	}
+	return string([]rune(text)[:n-1]) + "…"
+}
+
+// name is a short value inside a sentence, without marks of its own.
+func name(text string) string {
+	text = strings.NewReplacer("*", "∗", "~", "∼", "`", "ˋ", "\n", " ").Replace(cut(text, maxName))
+	return grammar.Escape(text)
+}
+
+// bold is a name in bold.
+func bold(text string) string { return "*" + name(text) + "*" }
+
+// clean is raw text for a literal text object: what must never be shown is gone.
+func clean(text string, n int) string {
+	return html.UnescapeString(grammar.Escape(cut(text, n)))
+}
+
+// slackID is the shape of Slack's ids; only those become mentions.
+var slackID = regexp.MustCompile(`^[A-Z0-9]{2,30}$`)
+
+// mention pings a person, on purpose. Empty when there is nobody to ping.
+func mention(user string) string {
+	if !slackID.MatchString(user) {
+		return ""
+	}
+	return "<@" + user + ">"
+}
+
+// clock is a moment in the reader's own zone.
+func clock(t time.Time) string {
+	return fmt.Sprintf("<!date^%d^{time_secs}|%s>", t.Unix(), t.UTC().Format("15:04:05 UTC"))
+}
+
+// spent is a duration as people say it.
+func spent(d time.Duration) string {
+	switch {
+	case d < 100*time.Millisecond:
+		return "under 0.1 s"
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+}
+
+// what says which run this is: "*checkout* to *production* `v2.41.0`".
+func what(s *run.State) string {
+	text := bold(s.Service)
+	if s.Environment != "" {
+		text += " to " + bold(s.Environment)
+	}
+	if s.Version != "" {
+		text += " " + grammar.Code(s.Version)
+	}
+	return text
+}

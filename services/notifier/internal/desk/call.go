@@ -1,0 +1,48 @@
+package desk
+
+import (
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/slipway-hq/slipway/internal/engine"
+	"github.com/slipway-hq/slipway/services/notifier/internal/slackapi"
+)
+
+// lost tells whether err says that another desk was faster.
+func lost(err error) bool { return errors.Is(err, ErrConflict) }
+
+// call calls Slack once, as a span of the trace that the run's newest commit
+// belongs to, and notes how it went.
+func (d *Desk) call(ctx context.Context, t *track, method, channel string, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(engine.ContextOf(ctx, t.story.Newest), d.cfg.CallTimeout)
+	defer cancel()
+	ctx, span := otel.Tracer(scope).Start(ctx, "slack "+method, trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(attribute.String("slipway.run", t.id)))
+	defer span.End()
+	d.pace.took(method, channel, d.cfg.Now())
+	err := f(ctx)
+	d.pace.answered(method, err, d.cfg.Now())
+	d.metrics.call(ctx, method, err)
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+	}
+	d.report(method, err)
+	return err
+}
+
+// report logs what a person should know of Slack as a whole: once when it gets
+// bad, once when it is well again.
+func (d *Desk) report(method string, err error) {
+	bad := slackapi.OutcomeOf(err) == slackapi.Unknown || slackapi.OutcomeOf(err) == slackapi.Unsent
+	switch {
+	case slackapi.Credential(err):
+		d.logger.Error("Slack does not accept the bot token; cards wait until that is repaired", "method", method, "error", err)
+	case bad && d.pace.failures == 1:
+		d.logger.Warn("Slack does not answer as it should; cards wait, runs go on", "method", method, "error", err)
+	}
+}

@@ -1,0 +1,242 @@
+package desk
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/slipway-hq/slipway/domain/board"
+	"github.com/slipway-hq/slipway/domain/run"
+	"github.com/slipway-hq/slipway/internal/eventlog"
+	"github.com/slipway-hq/slipway/internal/projection"
+	"github.com/slipway-hq/slipway/services/notifier/internal/slackapi"
+)
+
+const (
+	// storeTimeout bounds a read or write of the ledger.
+	storeTimeout = 5 * time.Second
+	// storePause is how long everything rests when log or ledger fail.
+	storePause = time.Second
+	// reload is when a run is read again whose newest commit was not there yet.
+	reload = 100 * time.Millisecond
+	// cardsPerTick: see Desk.tick.
+	cardsPerTick = 6
+)
+
+// Slack is what the desk needs of it; slackapi.Client is the real one. Errors
+// are *slackapi.Error.
+type Slack interface {
+	Post(ctx context.Context, m slackapi.Outgoing) (slackapi.Posted, error)
+	Update(ctx context.Context, m slackapi.Outgoing) error
+	Find(ctx context.Context, s slackapi.Search) (string, error)
+	React(ctx context.Context, channel, ts, emoji string) error
+	OpenDirect(ctx context.Context, user string) (string, error)
+}
+
+// Board is what the desk needs of a projection.
+type Board interface {
+	Read(f func(*board.Board))
+}
+
+// Config is how a desk works. All durations are positive.
+type Config struct {
+	Writer   string // who writes the ledger: unique per process
+	Identity slackapi.Identity
+	Now      func() time.Time
+	Runners  func(pool string) int // may be nil
+
+	EditInterval time.Duration // at least, between two edits of one card
+	Tick         time.Duration // how coarse the elapsed time of a running card is
+	CallTimeout  time.Duration // of one call of Slack
+	Window       time.Duration // after which a call is certainly over; beyond CallTimeout
+	LookInterval time.Duration // between two looks into the history
+	CatchUp      time.Duration // runs that ended longer ago without a card get none
+	Keep         time.Duration // settled cards are forgotten after; beyond CatchUp
+	NoLimits     bool          // ignore Slack's published rates: for a stand-in that has none
+}
+
+// Desk is one worker for all cards of a workspace. Observe may be called from
+// any goroutine; the rest from one.
+type Desk struct {
+	cfg     Config
+	log     eventlog.Log
+	ledger  Ledger
+	board   Board
+	slack   Slack
+	logger  *slog.Logger
+	metrics *metrics
+
+	tracks map[string]*track
+	agenda agenda
+	pace   pace
+	rest   time.Time // until log and ledger are asked again
+
+	mu      sync.Mutex
+	changed map[string]uint64          // runs, to the sequence they changed at
+	shifted map[string]bool            // lanes whose places may have changed
+	waiting map[string]map[string]bool // lane → tracks that wait in it
+	wake    chan struct{}
+}
+
+// New returns a desk that knows of nothing yet; TakeOver finds its work.
+func New(cfg Config, log eventlog.Log, ledger Ledger, b Board, slack Slack, logger *slog.Logger) *Desk {
+	d := &Desk{
+		cfg: cfg, log: log, ledger: ledger, board: b, slack: slack, logger: logger, metrics: newMetrics(),
+		tracks: map[string]*track{}, agenda: newAgenda(), pace: newPace(),
+		changed: map[string]uint64{}, shifted: map[string]bool{}, waiting: map[string]map[string]bool{}, wake: make(chan struct{}, 1),
+	}
+	d.pace.off = cfg.NoLimits
+	return d
+}
+
+// Wake gets a value when something changed.
+func (d *Desk) Wake() <-chan struct{} { return d.wake }
+
+// Observe notes a change of the board; it never blocks.
+func (d *Desk) Observe(c projection.Change) {
+	asked := c.Run != "" && d.asked(c.Run)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	moved := len(d.waiting[c.Lane]) > 0
+	if asked {
+		d.changed[c.Run] = max(d.changed[c.Run], c.Sequence)
+	}
+	if moved {
+		d.shifted[c.Lane] = true
+	}
+	if asked || moved {
+		select {
+		case d.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// asked tells whether a run may have a card.
+func (d *Desk) asked(id string) bool {
+	asked := false
+	d.board.Read(func(b *board.Board) {
+		if l, ok := b.Live(id); ok {
+			asked = d.ours(&l.State)
+		}
+	})
+	return asked
+}
+
+// ours tells whether a run has a card in this workspace: Slack asked for it,
+// and it was not refused (then the answer was private).
+func (d *Desk) ours(s *run.State) bool {
+	origin := s.Origin
+	return origin.GetChannel() != "" && s.Status != run.Refused &&
+		(origin.GetTeam() == "" || d.cfg.Identity.Team == "" || origin.GetTeam() == d.cfg.Identity.Team)
+}
+
+// drain takes over what Observe noted.
+func (d *Desk) drain() {
+	d.mu.Lock()
+	changed, shifted := d.changed, d.shifted
+	d.changed, d.shifted = map[string]uint64{}, map[string]bool{}
+	var waiting []string
+	for lane := range shifted {
+		for id := range d.waiting[lane] {
+			waiting = append(waiting, id)
+		}
+	}
+	d.mu.Unlock()
+	for id, sequence := range changed {
+		d.follow(id, sequence)
+	}
+	for _, id := range waiting {
+		if t := d.tracks[id]; t != nil {
+			d.soon(t)
+		}
+	}
+}
+
+// follow looks at a run soon, and at least at what it is at sequence.
+func (d *Desk) follow(id string, sequence uint64) {
+	t := d.tracks[id]
+	if t == nil {
+		t = &track{id: id, entries: map[string]*entry{}}
+		d.tracks[id] = t
+	}
+	t.wanted = max(t.wanted, sequence)
+	d.soon(t)
+}
+
+func (d *Desk) soon(t *track) {
+	t.class = t.classOf()
+	d.agenda.now(t)
+}
+
+// Step does the most urgent thing that is due and tells when to call it again:
+// not after now for at once, zero when only a change brings new work.
+func (d *Desk) Step(ctx context.Context) time.Time {
+	d.drain()
+	now := d.cfg.Now()
+	if d.rest.After(now) {
+		return d.rest
+	}
+	t, at := d.agenda.next(now)
+	if t == nil {
+		return at
+	}
+	next, err := d.act(ctx, t)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return now
+	case err != nil:
+		d.logger.Warn("a card has to wait", "run", t.id, "error", err)
+		clear(t.entries)
+		d.rest = now.Add(storePause)
+		d.agenda.at(t, d.rest)
+		return d.rest
+	}
+	d.place(t)
+	switch {
+	case t.settled:
+		d.drop(t)
+	case next.IsZero():
+	case next.After(d.cfg.Now()):
+		t.class = t.classOf()
+		d.agenda.at(t, next)
+	default:
+		d.soon(t)
+	}
+	return d.cfg.Now()
+}
+
+// place keeps account of who waits in which lane.
+func (d *Desk) place(t *track) {
+	lane := ""
+	if t.story.State.Status == run.Queued && !t.settled {
+		lane = t.story.State.Plan.GetLane()
+	}
+	if lane == t.lane {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if others := d.waiting[t.lane]; others != nil {
+		delete(others, t.id)
+		if len(others) == 0 {
+			delete(d.waiting, t.lane)
+		}
+	}
+	if lane != "" {
+		if d.waiting[lane] == nil {
+			d.waiting[lane] = map[string]bool{}
+		}
+		d.waiting[lane][t.id] = true
+	}
+	t.lane = lane
+}
+
+func (d *Desk) drop(t *track) {
+	d.agenda.remove(t)
+	delete(d.tracks, t.id)
+}
+
+// Unsettled is how many cards do not show the final state of their run yet.
+func (d *Desk) Unsettled() int { return len(d.tracks) }

@@ -1,0 +1,11 @@
+// Package desk makes Slack show what the log says: it compares the card of every
+// run that Slack asked for with the run, and posts or edits until they agree.
+// Its work is derived state, never a queue: a desk that starts anew finds what
+// is left to do by comparing CARDS with the log. What a message says is card's
+// business, how Slack is spoken to slackapi's. Only the notifier uses it.
+//
+// Invariants: a post is announced in CARDS by compare-and-set before it is
+// sent, and one of unknown outcome is looked for twice before it is sent again;
+// a card counts as settled only when an edit with the final state began after
+// every earlier edit was certainly over; any number of desks at once post once.
+package desk

@@ -1,0 +1,71 @@
+package desk
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/slipway-hq/slipway/domain/board"
+	"github.com/slipway-hq/slipway/domain/run"
+	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
+)
+
+// requesterAPI begins what board.Requester says of a caller of the API.
+const requesterAPI = "api:"
+
+// TakeOver finds all work: runs whose card is not settled, and runs without a
+// card that should have one. It reads every card once.
+func (d *Desk) TakeOver(ctx context.Context) error {
+	known := map[string]bool{}
+	err := d.ledger.Each(ctx, func(c *commandv1.Card, _ time.Time) {
+		known[c.GetRun()] = true
+		if !c.GetFinal() {
+			d.follow(c.GetRun(), 0)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	oldest := d.cfg.Now().Add(-d.cfg.CatchUp)
+	d.board.Read(func(b *board.Board) {
+		b.Each(func(l *board.Live) {
+			if !known[l.State.ID] && d.ours(&l.State) && (!l.State.Status.Ended() || l.State.Finished.After(oldest)) {
+				d.follow(l.State.ID, l.State.Sequence)
+			}
+		})
+		b.Summaries(func(s *board.Summary) bool {
+			if s.Finished <= oldest.UnixMilli() {
+				return false // those before it ended earlier
+			}
+			if !known[s.ID] && s.Status != run.Refused && !strings.HasPrefix(s.Requester.Value(), requesterAPI) {
+				d.follow(s.ID, s.Sequence) // the log says where its card goes
+			}
+			return true
+		})
+	})
+	return nil
+}
+
+// maxForget bounds one Clean; the next one goes on.
+const maxForget = 1000
+
+// Clean forgets cards that were settled longer than Config.Keep ago: CARDS
+// would otherwise grow for ever. Their buttons go on working.
+func (d *Desk) Clean(ctx context.Context) error {
+	before := d.cfg.Now().Add(-d.cfg.Keep)
+	var old []string
+	err := d.ledger.Each(ctx, func(c *commandv1.Card, at time.Time) {
+		if c.GetFinal() && at.Before(before) && len(old) < maxForget {
+			old = append(old, c.GetRun())
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range old {
+		if err := d.ledger.Forget(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}

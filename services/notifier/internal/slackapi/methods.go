@@ -1,0 +1,219 @@
+package slackapi
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// EventType marks our messages' metadata.
+const EventType = "slipway_card"
+
+// Methods, as rate limits and metrics name them.
+const (
+	MethodAuth    = "auth.test"
+	MethodPost    = "chat.postMessage"
+	MethodUpdate  = "chat.update"
+	MethodReact   = "reactions.add"
+	MethodHistory = "conversations.history"
+	MethodReplies = "conversations.replies"
+	MethodOpen    = "conversations.open"
+)
+
+// Identity is who a token makes us.
+type Identity struct {
+	Team   string `json:"team_id"`
+	Name   string `json:"team"`
+	User   string `json:"user_id"`
+	Bot    string `json:"bot_id"`
+	URL    string `json:"url"`
+	Scopes []string
+}
+
+// Auth asks Slack who we are.
+func (c *Client) Auth(ctx context.Context) (Identity, error) {
+	var id Identity
+	header, err := c.call(ctx, MethodAuth, url.Values{}, &id)
+	if err != nil {
+		return Identity{}, err
+	}
+	for scope := range strings.SplitSeq(header.Get("X-Oauth-Scopes"), ",") {
+		if scope = strings.TrimSpace(scope); scope != "" {
+			id.Scopes = append(id.Scopes, scope)
+		}
+	}
+	return id, nil
+}
+
+// Marker finds a message again: it travels in the message's metadata.
+type Marker struct {
+	Run       string `json:"run"`
+	Milestone string `json:"milestone"`
+}
+
+type metadata struct {
+	EventType string `json:"event_type"`
+	Payload   Marker `json:"event_payload"`
+}
+
+// Outgoing is a message to post, or what a posted one shall become.
+type Outgoing struct {
+	Channel   string
+	Thread    string // ts of the parent; empty in the channel itself
+	TS        string // of the message to update
+	Text      string
+	Blocks    []byte // JSON; empty for none
+	Broadcast bool
+	Marker    Marker
+}
+
+// Posted is where a message went.
+type Posted struct{ Channel, TS string }
+
+// Post sends a message once.
+func (c *Client) Post(ctx context.Context, m Outgoing) (Posted, error) {
+	form := m.form()
+	mark, err := json.Marshal(metadata{EventType: EventType, Payload: m.Marker})
+	if err != nil {
+		return Posted{}, lost(MethodPost, false, err)
+	}
+	form.Set("metadata", string(mark))
+	form.Set("unfurl_links", "false")
+	form.Set("unfurl_media", "false")
+	if m.Thread != "" {
+		form.Set("thread_ts", m.Thread)
+	}
+	if m.Broadcast {
+		form.Set("reply_broadcast", "true")
+	}
+	var out struct {
+		Channel string `json:"channel"`
+		TS      string `json:"ts"`
+	}
+	if _, err := c.call(ctx, MethodPost, form, &out); err != nil {
+		return Posted{}, err
+	}
+	if out.TS == "" {
+		return Posted{}, &Error{Method: MethodPost, Outcome: Unknown, Code: "an answer without a timestamp"}
+	}
+	return Posted(out), nil
+}
+
+// Update changes a message; its metadata stays.
+func (c *Client) Update(ctx context.Context, m Outgoing) error {
+	form := m.form()
+	form.Set("ts", m.TS)
+	if len(m.Blocks) == 0 {
+		form.Set("blocks", "[]")
+	}
+	_, err := c.call(ctx, MethodUpdate, form, nil)
+	return err
+}
+
+func (m Outgoing) form() url.Values {
+	form := url.Values{"channel": {m.Channel}, "text": {m.Text}}
+	if len(m.Blocks) > 0 {
+		form.Set("blocks", string(m.Blocks))
+	}
+	return form
+}
+
+// React adds a reaction; one that is there already is a success.
+func (c *Client) React(ctx context.Context, channel, ts, emoji string) error {
+	_, err := c.call(ctx, MethodReact, url.Values{"channel": {channel}, "timestamp": {ts}, "name": {emoji}}, nil)
+	if CodeOf(err) == "already_reacted" {
+		return nil
+	}
+	return err
+}
+
+// OpenDirect returns the channel of the direct conversation with a user.
+func (c *Client) OpenDirect(ctx context.Context, user string) (string, error) {
+	var out struct {
+		Channel struct {
+			ID string `json:"id"`
+		} `json:"channel"`
+	}
+	if _, err := c.call(ctx, MethodOpen, url.Values{"users": {user}}, &out); err != nil {
+		return "", err
+	}
+	return out.Channel.ID, nil
+}
+
+const (
+	// pageSize and maxPages bound one look: a channel with more than a thousand
+	// messages within some minutes is not one for cards.
+	pageSize = 200
+	maxPages = 5
+)
+
+// Search is what to look for, and where.
+type Search struct {
+	Channel string
+	Thread  string // ts of the parent; empty in the channel itself
+	Oldest  time.Time
+	Author  Identity
+	Marker  Marker
+}
+
+type page struct {
+	Messages []struct {
+		TS       string `json:"ts"`
+		User     string `json:"user"`
+		Bot      string `json:"bot_id"`
+		Metadata struct {
+			EventType string          `json:"event_type"`
+			Payload   json.RawMessage `json:"event_payload"`
+		} `json:"metadata"`
+	} `json:"messages"`
+	More bool `json:"has_more"`
+	Next struct {
+		Cursor string `json:"next_cursor"`
+	} `json:"response_metadata"`
+}
+
+// Find looks for our own message with a marker and returns the ts of the
+// oldest; empty when there is none.
+func (c *Client) Find(ctx context.Context, s Search) (string, error) {
+	method, form := MethodHistory, url.Values{
+		"channel": {s.Channel}, "limit": {strconv.Itoa(pageSize)}, "include_all_metadata": {"true"},
+		"oldest": {strconv.FormatInt(max(0, s.Oldest.Unix()), 10)},
+	}
+	if s.Thread != "" {
+		method = MethodReplies
+		form.Set("ts", s.Thread)
+	}
+	found := ""
+	for range maxPages {
+		var p page
+		if _, err := c.call(ctx, method, form, &p); err != nil {
+			return "", err
+		}
+		if ts := p.oldest(s); ts != "" && (found == "" || ts < found) {
+			found = ts
+		}
+		if !p.More || p.Next.Cursor == "" {
+			break
+		}
+		form.Set("cursor", p.Next.Cursor)
+	}
+	return found, nil
+}
+
+func (p *page) oldest(s Search) string {
+	found := ""
+	for _, m := range p.Messages {
+		ours := s.Author.Bot != "" && m.Bot == s.Author.Bot || s.Author.User != "" && m.User == s.Author.User
+		if !ours || m.Metadata.EventType != EventType {
+			continue
+		}
+		var mark Marker
+		if json.Unmarshal(m.Metadata.Payload, &mark) == nil && mark == s.Marker && (found == "" || m.TS < found) {
+			found = m.TS
+		}
+	}
+	return found
+}
