@@ -298,6 +298,10 @@ func (s *Server) baseURL() string {
 	if s.listener == nil {
 		return ""
 	}
+	addr, ok := s.listener.Addr().(*net.TCPAddr)
+	if ok && addr.IP.IsUnspecified() {
+		return fmt.Sprintf("http://127.0.0.1:%d", addr.Port) // listening everywhere is still reached here
+	}
 	return "http://" + s.listener.Addr().String()
 }
 

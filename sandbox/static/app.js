@@ -92,10 +92,12 @@ function draw() { drawSidebar(); drawHeader(); drawTimelines(true); main.refresh
 const canSee = (c, user) => c.members.includes(user);
 
 function drawSidebar() {
+  const focused = document.activeElement?.closest(".sidebar") && document.activeElement.dataset.testid;
   $("people").replaceChildren(...PEOPLE.map((id) => person(app.users.get(id))));
   const list = [...app.channels.values()].filter((c) => canSee(c, app.me));
   $("channels").replaceChildren(...list.filter((c) => !c.is_im).map(channelButton));
   $("directs").replaceChildren(...list.filter((c) => c.is_im).map(channelButton));
+  if (focused) document.querySelector(`.sidebar [data-testid="${CSS.escape(focused)}"]`)?.focus();
 }
 
 function person(u) {
@@ -291,6 +293,7 @@ function become(user) {
   if (!canSee(app.channels.get(app.here), user)) app.here = app.channels.get(app.here).is_im ? "D" + user.slice(1) : "C0DEPLOYS01";
   app.thread = "";
   draw();
+  for (const v of app.views.values()) if (v.open) showView(v);
 }
 
 function go(channel) {
@@ -341,7 +344,7 @@ function candidates(sign) {
 }
 
 const main = new Composer({
-  id: "composer", testid: "composer", host: $("composer-box"), send: (text) => send(text), candidates,
+  id: "composer", testid: "composer", commands: true, host: $("composer-box"), send: (text) => send(text), candidates,
   label: () => {
     const c = app.channels.get(app.here);
     if (!c) return { label: "Loading…", disabled: true };
@@ -354,6 +357,11 @@ const side = new Composer({
   candidates: (sign) => (sign === "/" ? [] : candidates(sign)), label: () => ({ label: "Reply… (@slipway to ask the bot)" }),
 });
 
+// A timeline that was read to its end stays at its end when the room around it changes.
+for (const box of [$("timeline"), $("thread-timeline")]) {
+  box.addEventListener("scroll", () => { box.atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 60; });
+  new ResizeObserver(() => { if (box.atEnd) box.scrollTop = box.scrollHeight; }).observe(box);
+}
 $("thread-close").addEventListener("click", () => { app.thread = ""; drawTimelines(); main.area.focus(); });
 $("inspector-toggle").addEventListener("click", () => {
   const hidden = $("frame").classList.toggle("no-inspector");

@@ -30,7 +30,8 @@ class Composer {
 
   hint() {
     this.note.className = "note";
-    this.note.replaceChildren(el("kbd", {}, "Enter"), " sends  ", el("kbd", {}, "Tab"), " completes  ", el("kbd", {}, "/"), " commands");
+    this.note.replaceChildren(el("kbd", {}, "Enter"), " sends  ", el("kbd", {}, "Tab"), " completes");
+    if (this.o.commands) this.note.append("  ", el("kbd", {}, "/"), " commands");
   }
 
   complain(text) { this.note.className = "note bad"; this.note.textContent = text; }

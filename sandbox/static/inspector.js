@@ -68,8 +68,19 @@ class Inspector {
     return node;
   }
 
+  // again repeats the very same signed bytes, as a broken network would.
+  again(e, times, label) {
+    const button = el("button", { type: "button", "data-testid": "redeliver-" + times }, label);
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      try { await this.call("redeliver", { id: e.id, times, parallel: times > 1 }); } catch { button.textContent = "No longer kept"; return; }
+      button.disabled = false;
+    });
+    return button;
+  }
+
   pill(e) {
-    const text = e.ok ? String(e.status || "ok") : e.error || String(e.status);
+    const text = e.ok ? String(e.status || "ok") : e.status >= 400 ? String(e.status) : e.error || String(e.status);
     return el("span", { class: "pill " + (e.ok ? "" : e.status === 429 ? "warn" : "bad") }, text);
   }
 
@@ -86,7 +97,7 @@ class Inspector {
     return el("span", { class: "line" }, this.pill(e), this.faultPill(e), el("code", {}, args || (e.error && !e.status ? e.error : "")));
   }
 
-  faultPill(e) { return e.fault ? el("span", { class: "pill warn" }, e.fault.replaceAll("_", " ")) : null; }
+  faultPill(e) { return e.fault && !(e.status >= 400) ? el("span", { class: "pill warn" }, e.fault.replaceAll("_", " ")) : null; }
 
   detail(e) {
     const box = el("div", { class: "detail" });
@@ -94,11 +105,18 @@ class Inspector {
     const pairs = (o) => Object.entries(o || {}).sort().map(([k, v]) => `${k}: ${v}`).join("\n");
     part("Request", e.url);
     part("Headers", pairs(e.headers));
-    part("Body", pretty(e.body));
+    part("Body", prettyForm(e.body));
     part("Arguments", Object.entries(e.args || {}).sort().map(([k, v]) => `${k}: ${pretty(v)}`).join("\n"));
     part("Answer", pretty(e.answer));
+    if (e.id) box.append(el("div", { class: "again" }, this.again(e, 1, "Send again"), this.again(e, 10, "10 times at once")));
     return box;
   }
+}
+
+// prettyForm indents the JSON in the lines of a form, and a body that is JSON as a whole.
+function prettyForm(text) {
+  if (!text || /^[[{]/.test(text)) return pretty(text);
+  return text.split("\n").map((line) => { const i = line.indexOf("="); return i < 0 ? line : line.slice(0, i) + ": " + pretty(line.slice(i + 1)); }).join("\n");
 }
 
 // pretty indents JSON and leaves everything else alone.
