@@ -98,11 +98,13 @@ func (w *world) decide(id string, c run.Command) run.State {
 // request stores a run and grants it a slot; it returns the hint.
 func (w *world) request(id string, plan *eventv1.Plan) *commandv1.Hint {
 	w.t.Helper()
-	digest := sha256.Sum256([]byte(id))
-	w.decide(id, run.Request{Event: &eventv1.RunRequested{
-		Run: id, Identity: id, Digest: digest[:], Plan: plan, Service: "api", Environment: "prod", Version: "v1",
-	}})
+	w.decide(id, run.Request{Event: requested(id, plan)})
 	return &commandv1.Hint{Run: id, LaneSubject: topology.LaneSubject(w.lane), GrantSequence: w.grant(id)}
+}
+
+func requested(id string, plan *eventv1.Plan) *eventv1.RunRequested {
+	digest := sha256.Sum256([]byte(id))
+	return &eventv1.RunRequested{Run: id, Identity: id, Digest: digest[:], Plan: plan, Service: "api", Environment: "prod", Version: "v1"}
 }
 
 func (w *world) grant(ids ...string) uint64 {
@@ -334,4 +336,14 @@ func (l *fakeLease) Remaining() time.Duration {
 
 func retries(n uint32, delay time.Duration) *eventv1.Retry {
 	return &eventv1.Retry{Attempts: n, Delay: durationpb.New(delay), Backoff: 1}
+}
+
+// stamp is an executor that tells when an attempt starts.
+type stamp struct{ at chan time.Time }
+
+func newStamp() *stamp { return &stamp{at: make(chan time.Time, 1)} }
+
+func (s *stamp) Execute(context.Context, Attempt, Sink) (Result, error) {
+	s.at <- time.Now()
+	return Result{}, nil
 }
