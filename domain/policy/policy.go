@@ -56,6 +56,14 @@ type Rule struct {
 	Users, Channels []string
 }
 
+// RuleOf is the rule of an environment as slipway.yaml writes it.
+func RuleOf(environment string, protected bool, users, channels []string) Rule {
+	return Rule{Environment: environment, Protected: protected, Users: users, Channels: channels}
+}
+
+// Owner is the person in Slack who asked for a run; empty when a program did.
+type Owner struct{ Team, User string }
+
 // Denial is a no.
 type Denial struct {
 	// Code is stable, for machines.
@@ -70,20 +78,20 @@ func (d *Denial) Error() string { return d.Sentence }
 
 // The codes of Denial.
 const (
-	CodeGuest       = "E-WHO-GUEST"
-	CodeBot         = "E-WHO-BOT"
-	CodeStranger    = "E-WHO-STRANGER"
-	CodeDeleted     = "E-WHO-DELETED"
-	CodeUnknown     = "E-WHO-UNKNOWN"
-	CodeNobody      = "E-WHO-NOBODY"
-	CodeEnvironment = "E-ENV-DENIED"
-	CodeRun         = "E-RUN-DENIED"
+	CodeGuest       = "E-POLICY-GUEST"
+	CodeBot         = "E-POLICY-BOT"
+	CodeStranger    = "E-POLICY-STRANGER"
+	CodeDeleted     = "E-POLICY-DELETED"
+	CodeUnknown     = "E-POLICY-UNKNOWN"
+	CodeNobody      = "E-POLICY-NOBODY"
+	CodeEnvironment = "E-POLICY-ENV"
+	CodeRun         = "E-POLICY-RUN"
 )
 
 // MayStart says whether the subject may start a run in the rule's environment
 // by asking in channel; nil means yes.
 func MayStart(rule Rule, who Subject, channel string) *Denial {
-	if denial, settled := byKind(who); settled {
+	if denial, settled := byKind(who, "start or change"); settled {
 		return denial
 	}
 	if rule.Protected && !who.Known {
@@ -95,14 +103,20 @@ func MayStart(rule Rule, who Subject, channel string) *Denial {
 	return rule.denial()
 }
 
-// MaySteer says whether the subject may do verb ("cancel", "retry", "answer")
-// to a run that requester asked for in the rule's environment: the requester
-// may, and whoever may start a run there; nil means yes.
-func MaySteer(verb string, rule Rule, requester, who Subject, channel string) *Denial {
-	if denial, settled := byKind(who); settled {
+// MayAsk says whether the subject may see what runs; nil means yes.
+func MayAsk(who Subject) *Denial {
+	denial, _ := byKind(who, "see")
+	return denial
+}
+
+// MaySteer says whether the subject may cancel, retry or answer for a run that
+// owner asked for in the rule's environment: the owner may, and whoever may
+// start a run there; nil means yes.
+func MaySteer(rule Rule, who Subject, channel string, owner Owner) *Denial {
+	if denial, settled := byKind(who, "start or change"); settled {
 		return denial
 	}
-	own := requester.Kind == KindSlack && who.User != "" && requester.User == who.User && requester.Team == who.Team
+	own := owner.User != "" && owner == Owner{who.Team, who.User}
 	if own && (who.Known || !rule.Protected) {
 		return nil
 	}
@@ -111,12 +125,12 @@ func MaySteer(verb string, rule Rule, requester, who Subject, channel string) *D
 		return denial
 	}
 	denial.Code = CodeRun
-	denial.Sentence = fmt.Sprintf("You may not %s this run: it is not yours, and you may not deploy to *%s*. Its requester can, or somebody who may deploy there.", verb, rule.Environment)
+	denial.Sentence = fmt.Sprintf("You may not change this run: it is not yours, and you may not deploy to *%s*. Its requester can, or somebody who may deploy there.", rule.Environment)
 	return denial
 }
 
-// byKind settles what does not depend on a rule.
-func byKind(who Subject) (*Denial, bool) {
+// byKind settles what does not depend on a rule. Verb says what is refused.
+func byKind(who Subject, verb string) (*Denial, bool) {
 	no := func(code, sentence string) (*Denial, bool) { return &Denial{Code: code, Sentence: sentence}, true }
 	switch {
 	case who.Kind == KindAPI || who.Kind == KindSystem:
@@ -124,13 +138,13 @@ func byKind(who Subject) (*Denial, bool) {
 	case who.Kind != KindSlack || who.User == "":
 		return no(CodeNobody, "I cannot tell who is asking, so nothing was done.")
 	case who.Bot:
-		return no(CodeBot, "Bots cannot start or change runs. A person can, or a program through the API.")
+		return no(CodeBot, "Bots cannot "+verb+" runs. A person can, or a program through the API.")
 	case who.Deleted:
 		return no(CodeDeleted, "This account is deactivated, so nothing was done.")
 	case who.Stranger:
-		return no(CodeStranger, "People from other organisations cannot start or change runs here. Please ask a member of this workspace.")
+		return no(CodeStranger, "People from other organisations cannot "+verb+" runs here. Please ask a member of this workspace.")
 	case who.Guest || who.UltraGuest:
-		return no(CodeGuest, "Guests cannot start or change runs. Please ask a full member of this workspace.")
+		return no(CodeGuest, "Guests cannot "+verb+" runs. Please ask a full member of this workspace.")
 	}
 	return nil, false
 }

@@ -77,29 +77,40 @@ func TestWhoMayStart(t *testing.T) {
 }
 
 func TestWhoMaySteer(t *testing.T) {
+	one, nine := policy.Owner{Team: "T1", User: "U1"}, policy.Owner{Team: "T1", User: "U9"}
 	for _, story := range []struct {
-		name           string
-		rule           policy.Rule
-		requester, who policy.Subject
-		channel        string
-		code           string
-		says           string
+		name    string
+		rule    policy.Rule
+		owner   policy.Owner
+		who     policy.Subject
+		channel string
+		code    string
+		says    string
 	}{
-		{"the requester, even where the rule changed since", closed, member("U9"), member("U9"), "C9", "", ""},
-		{"somebody who may start there", production, member("U9"), member("U1"), "C9", "", ""},
-		{"anybody in an open place", staging, member("U9"), member("U8"), "C9", "", ""},
-		{"somebody else", production, member("U9"), member("U8"), "C9", policy.CodeRun, "You may not cancel this run: it is not yours"},
-		{"the same id in another team", production, member("U9"), with(member("U9"), func(s *policy.Subject) { s.Team = "T2" }), "C9", policy.CodeRun, "not yours"},
-		{"a run of the API", production, api, member("U9"), "C9", policy.CodeRun, "not yours"},
-		{"the requester as a guest", staging, guest, guest, "C9", policy.CodeGuest, "Guests"},
-		{"the requester, lookup failed, protected", production, unknown, unknown, "C1", policy.CodeUnknown, "could not tell"},
-		{"the requester, lookup failed, open", limited, unknown, unknown, "C9", "", ""},
-		{"the API", closed, member("U9"), api, "", "", ""},
+		{"the requester, even where the rule changed since", closed, nine, member("U9"), "C9", "", ""},
+		{"somebody who may start there", production, nine, member("U1"), "C9", "", ""},
+		{"anybody in an open place", staging, nine, member("U8"), "C9", "", ""},
+		{"somebody else", production, nine, member("U8"), "C9", policy.CodeRun, "You may not change this run: it is not yours"},
+		{"the same id in another team", production, nine, with(member("U9"), func(s *policy.Subject) { s.Team = "T2" }), "C9", policy.CodeRun, "not yours"},
+		{"a run of the API", production, policy.Owner{}, member("U9"), "C9", policy.CodeRun, "not yours"},
+		{"the requester as a guest", staging, one, guest, "C9", policy.CodeGuest, "Guests"},
+		{"the requester, lookup failed, protected", production, one, unknown, "C1", policy.CodeUnknown, "could not tell"},
+		{"the requester, lookup failed, open", limited, one, unknown, "C9", "", ""},
+		{"the API", closed, nine, api, "", "", ""},
 	} {
 		t.Run(story.name, func(t *testing.T) {
-			expect(t, policy.MaySteer("cancel", story.rule, story.requester, story.who, story.channel), story.code, story.says)
+			expect(t, policy.MaySteer(story.rule, story.who, story.channel, story.owner), story.code, story.says)
 		})
 	}
+}
+
+func TestWhoMayAsk(t *testing.T) {
+	expect(t, policy.MayAsk(member("U9")), "", "")
+	expect(t, policy.MayAsk(unknown), "", "")
+	expect(t, policy.MayAsk(api), "", "")
+	expect(t, policy.MayAsk(guest), policy.CodeGuest, "Guests cannot see runs")
+	expect(t, policy.MayAsk(stranger), policy.CodeStranger, "cannot see runs here")
+	expect(t, policy.MayAsk(bot), policy.CodeBot, "Bots cannot see")
 }
 
 func expect(t *testing.T, denial *policy.Denial, code, says string) {

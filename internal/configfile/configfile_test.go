@@ -3,6 +3,7 @@ package configfile_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -154,7 +155,7 @@ func TestLoadFindsSourcesBesideTheFile(t *testing.T) {
 	if got := f.Config.Services["hello"].Source.Path; got != filepath.Join(dir, "hello") {
 		t.Error(got)
 	}
-	if again, problems := configfile.Parse(f.Path, f.Raw); len(problems) > 0 || !reflect.DeepEqual(again, f.Config) || f.Digest != configfile.Digest(f.Raw) {
+	if again, problems := configfile.Parse(f.Name, f.Raw); len(problems) > 0 || !reflect.DeepEqual(again, f.Config) || f.Digest != configfile.Digest(f.Raw) {
 		t.Error("the raw file under its path does not parse to the same configuration")
 	}
 	if _, problems := configfile.Load(filepath.Join(dir, "none.yaml")); !strings.HasSuffix(problems.String(), "none.yaml: cannot be read: no such file or directory") {
@@ -177,16 +178,19 @@ func TestWatchTellsOfEveryChangeOnce(t *testing.T) {
 		defer cancel()
 		var told []string
 		write(good)
-		go configfile.Watch(ctx, path, 0, func(f *configfile.File, problems configfile.Problems) {
-			switch {
-			case f != nil:
-				told = append(told, "good "+f.Digest[:4])
-			case strings.Contains(problems.String(), "cannot be read"):
-				told = append(told, "gone")
-			default:
-				told = append(told, "bad")
-			}
-		})
+		done := make(chan error, 1)
+		go func() {
+			done <- configfile.Watch(ctx, path, func(f *configfile.File, problems configfile.Problems) {
+				switch {
+				case f != nil:
+					told = append(told, "good "+f.Digest[:4])
+				case strings.Contains(problems.String(), "cannot be read"):
+					told = append(told, "gone")
+				default:
+					told = append(told, "bad")
+				}
+			})
+		}()
 		pass := func() { time.Sleep(3*configfile.WatchInterval + time.Millisecond); synctest.Wait() }
 		pass()
 		pass()
@@ -201,6 +205,10 @@ func TestWatchTellsOfEveryChangeOnce(t *testing.T) {
 		want := []string{"good " + configfile.Digest([]byte(good))[:4], "bad", "gone", "good " + configfile.Digest([]byte(good + "# changed\n"))[:4]}
 		if d := cmp.Diff(want, told); d != "" {
 			t.Error(d)
+		}
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
 		}
 	})
 }

@@ -24,8 +24,8 @@ const MaxFile = 1 << 20
 
 // File is a configuration that was read and found good.
 type File struct {
-	// Path is absolute.
-	Path   string
+	// Name is the absolute path that it was read from.
+	Name   string
 	Config pipeline.Config
 	// Digest is the SHA-256 of Raw, in hex.
 	Digest string
@@ -49,7 +49,7 @@ func Load(path string) (*File, Problems) {
 		}
 		return nil, problems
 	}
-	return &File{Path: absolute, Config: c, Digest: Digest(raw), Raw: raw}, nil
+	return &File{Name: absolute, Config: c, Digest: Digest(raw), Raw: raw}, nil
 }
 
 // Digest names the content of a file: SHA-256 in hex.

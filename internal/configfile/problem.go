@@ -51,8 +51,12 @@ func (p Problems) Err() error {
 	if len(p) == 0 {
 		return nil
 	}
-	return problemsError(p)
+	return p
 }
+
+// Error prints them all, one per line. Return Err where an error is wanted: no
+// problems are no error.
+func (p Problems) Error() string { return p.String() }
 
 // String is one line per problem.
 func (p Problems) String() string {
@@ -62,10 +66,6 @@ func (p Problems) String() string {
 	}
 	return strings.Join(lines, "\n")
 }
-
-type problemsError Problems
-
-func (e problemsError) Error() string { return Problems(e).String() }
 
 // sorted orders problems by place and bounds their number.
 func (p Problems) sorted() Problems {

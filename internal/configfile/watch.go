@@ -6,20 +6,22 @@ import (
 	"time"
 )
 
-// WatchInterval is how often a file is looked at when nothing else is said:
-// soon enough for a person who waits, nothing for a disk.
+// WatchInterval is how often a file is looked at: soon enough for a person who
+// waits, nothing for a disk.
 const WatchInterval = time.Second
 
 // Watch calls report with the state of a file: once at the start, then after
 // each change of its content, with either a file or its problems. It reads the
 // whole file each time, so that replaced symbolic links (as Kubernetes makes
 // them) and clocks do not matter, and waits until two looks in a row agree,
-// so that a file is not taken while it is being written. It returns when ctx
-// ends. An interval of 0 means WatchInterval.
-func Watch(ctx context.Context, path string, interval time.Duration, report func(*File, Problems)) {
-	if interval <= 0 {
-		interval = WatchInterval
-	}
+// so that a file is not taken while it is being written. It returns the reason
+// when ctx ends.
+func Watch(ctx context.Context, path string, report func(*File, Problems)) error {
+	return WatchEvery(ctx, path, WatchInterval, report)
+}
+
+// WatchEvery is Watch with another interval.
+func WatchEvery(ctx context.Context, path string, interval time.Duration, report func(*File, Problems)) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	reported := look(path)
@@ -28,7 +30,7 @@ func Watch(ctx context.Context, path string, interval time.Duration, report func
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		case <-tick.C:
 		}
 		now := look(path)
