@@ -241,6 +241,9 @@ func finishStep(s State, c FinishStep) ([]*eventv1.Event, error) {
 	if s.Steps[c.Step].Status.Done() {
 		return nil, nil
 	}
+	if c.Confirmed && !s.confirmable(c.Step) {
+		return nil, refuse(ErrNotOpen, "nobody said that step %s had finished", s.Steps[c.Step].Name)
+	}
 	events := append(source(c.Fence, c.Source), &eventv1.Event{Kind: &eventv1.Event_StepFinished{StepFinished: &eventv1.StepFinished{
 		Fence: c.Fence, Step: c.Step, Attempt: c.Attempt, Artefacts: c.Artefacts, Output: c.Output, Confirmed: c.Confirmed,
 	}}})
@@ -254,6 +257,12 @@ func finishStep(s State, c FinishStep) ([]*eventv1.Event, error) {
 		return append(events, claimReleased(c.Fence, c.Release)), nil
 	}
 	return append(events, stepStarted(c.Fence, next, s.Steps[next].Attempts+1)), nil
+}
+
+// confirmable tells whether an interrupted step may count as finished without
+// running: its probe is the holder's word, its question a person's.
+func (s *State) confirmable(step uint32) bool {
+	return s.Steps[step].Interrupted && (s.Question == nil || s.Question.Answer == eventv1.StepAnswered_ANSWER_DONE)
 }
 
 // after is the next step that is not done, behind step i.

@@ -1,0 +1,266 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/slipway-hq/slipway/domain/board"
+	"github.com/slipway-hq/slipway/domain/grammar"
+	"github.com/slipway-hq/slipway/domain/pipeline"
+	"github.com/slipway-hq/slipway/domain/policy"
+	"github.com/slipway-hq/slipway/domain/run"
+	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
+	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
+	"github.com/slipway-hq/slipway/internal/projection"
+)
+
+// showWait is how long an answer waits for its own commit to be visible, so
+// that it can name the place in the queue.
+const showWait = 300 * time.Millisecond
+
+// clerk speaks with people: it turns envelopes into wishes for the desk and
+// questions for the view, and what they say into answers.
+type clerk struct {
+	desk *desk
+	view *view
+	proj *projection.Projection
+	logs *logReader
+	now  func() time.Time
+}
+
+// command handles a durable request. An error other than a refusal means that
+// nothing is decided; the answer is then nil.
+func (c *clerk) command(ctx context.Context, e *commandv1.Envelope) (*commandv1.Answer, error) {
+	if p := e.GetPress(); p != nil {
+		return c.press(ctx, e, p)
+	}
+	s, err := grammar.Parse(e.GetSentence().GetCommand(), e.GetSentence().GetText())
+	if err != nil {
+		return parseAnswer(err), nil
+	}
+	if !s.Verb.Mutates() {
+		return c.question(ctx, e, s), nil
+	}
+	return c.say(ctx, e, s)
+}
+
+func (c *clerk) say(ctx context.Context, e *commandv1.Envelope, s grammar.Sentence) (*commandv1.Answer, error) {
+	who := askerOf(e)
+	if s.Verb == grammar.VerbDeploy {
+		st, err := c.desk.start(ctx, who, deployment{
+			identity: e.GetIdentity(), service: s.Service, environment: s.Environment, version: s.Ref, parameters: s.Parameters, record: true,
+		})
+		return c.accepted(ctx, st, err)
+	}
+	id, err := c.view.find(s.Run)
+	if err != nil {
+		return c.refuse(err, s.Run)
+	}
+	return c.steer(ctx, e, who, id, s.Verb, s.Answer)
+}
+
+// steer changes an existing run.
+func (c *clerk) steer(ctx context.Context, e *commandv1.Envelope, who asker, id string, verb grammar.Verb, word string) (*commandv1.Answer, error) {
+	switch verb {
+	case grammar.VerbCancel:
+		st, err := c.desk.cancel(ctx, who, id, "by "+personOf(e))
+		if err != nil {
+			return c.refuse(err, c.view.short(id))
+		}
+		return public(id, fmt.Sprintf("`%s` %s.", c.view.short(id), cancelWord(st, personMention(e)))), nil
+	case grammar.VerbRetry:
+		st, err := c.desk.retry(ctx, who, id, "")
+		return c.accepted(ctx, st, err)
+	case grammar.VerbAnswer:
+		if _, err := c.desk.answer(ctx, who, id, answers[word]); err != nil {
+			return c.refuse(err, c.view.short(id))
+		}
+		return public(id, fmt.Sprintf("`%s`: %s answered *%s*.", c.view.short(id), personMention(e), word)), nil
+	default:
+		return c.question(ctx, e, grammar.Sentence{Verb: verb, Run: id}), nil
+	}
+}
+
+func cancelWord(s run.State, by string) string {
+	if s.Status == run.Cancelled {
+		return "is cancelled, on request of " + by
+	}
+	return "is being cancelled by " + by + ": its processes are being stopped"
+}
+
+func personOf(e *commandv1.Envelope) string      { return e.GetPrincipal().GetUser() }
+func personMention(e *commandv1.Envelope) string { return "<@" + e.GetPrincipal().GetUser() + ">" }
+
+// accepted answers a request that became a run, or its refusal.
+func (c *clerk) accepted(ctx context.Context, s run.State, err error) (*commandv1.Answer, error) {
+	if err != nil {
+		return c.refuse(err, s.ID)
+	}
+	wait, cancel := context.WithTimeout(ctx, showWait)
+	defer cancel()
+	_ = c.proj.WaitFor(wait, s.Sequence) // not visible yet: the answer leaves the place out
+	r, err := c.view.get(ctx, s.ID)
+	if err != nil {
+		r = wholeRun(&s, c.view.short(s.ID))
+	}
+	return acceptedAnswer(r), nil
+}
+
+// refuse turns a refusal into the private answer; other errors stay errors.
+func (c *clerk) refuse(err error, id string) (*commandv1.Answer, error) {
+	if transient(err) {
+		return nil, err
+	}
+	code, sentence, known := sentenceOf(err, id)
+	answer := refusalAnswer(code, sentence, suggestionsOf(err))
+	if !known {
+		return answer, err
+	}
+	return answer, nil
+}
+
+// suggestionsOf offers what would have been understood, as sentences.
+func suggestionsOf(err error) []string {
+	var p *pipeline.Refusal
+	if !errors.As(err, &p) {
+		return nil
+	}
+	switch p.Code {
+	case pipeline.CodeServiceUnknown, pipeline.CodeServiceMissing:
+		out := make([]string, 0, len(p.Suggestions))
+		for _, s := range p.Suggestions {
+			out = append(out, "deploy "+s)
+		}
+		return out
+	}
+	return nil
+}
+
+// press handles a button of a card.
+func (c *clerk) press(ctx context.Context, e *commandv1.Envelope, p *commandv1.Press) (*commandv1.Answer, error) {
+	who := askerOf(e)
+	switch p.GetAction() {
+	case "cancel":
+		return c.steer(ctx, e, who, p.GetRun(), grammar.VerbCancel, "")
+	case "retry":
+		return c.steer(ctx, e, who, p.GetRun(), grammar.VerbRetry, "")
+	case "answer":
+		return c.steer(ctx, e, who, p.GetRun(), grammar.VerbAnswer, p.GetValue())
+	case "logs":
+		return c.question(ctx, e, grammar.Sentence{Verb: grammar.VerbLogs, Run: p.GetRun()}), nil
+	}
+	return private("E-PRESS", "I do not know that button: the card may be from an older version. Try the same as a command, such as `/slipway status`."), nil
+}
+
+// query answers what needs no durable request.
+func (c *clerk) query(ctx context.Context, e *commandv1.Envelope) *commandv1.Answer {
+	if p := e.GetPress(); p != nil {
+		return c.question(ctx, e, grammar.Sentence{Verb: grammar.VerbLogs, Run: p.GetRun()})
+	}
+	s, err := grammar.Parse(e.GetSentence().GetCommand(), e.GetSentence().GetText())
+	if err != nil {
+		return parseAnswer(err)
+	}
+	if s.Verb.Mutates() {
+		return private("E-QUERY", "This needs to be stored first; please send it again.")
+	}
+	return c.question(ctx, e, s)
+}
+
+func (c *clerk) question(ctx context.Context, e *commandv1.Envelope, s grammar.Sentence) *commandv1.Answer {
+	if denial := policy.MayStart(policy.Rule{}, subjectOf(e), ""); denial != nil {
+		return refusalAnswer(denial.Code, denial.Sentence, nil)
+	}
+	switch s.Verb {
+	case grammar.VerbStatus:
+		return c.status(ctx, s)
+	case grammar.VerbLanes:
+		lanes, _ := c.view.lanes()
+		return lanesAnswer(lanes, s.Lane)
+	case grammar.VerbLogs:
+		return c.tail(ctx, s)
+	default:
+		return private("", grammar.Help(s.Topic))
+	}
+}
+
+// status is one run, one service's runs, or everything that is active.
+func (c *clerk) status(ctx context.Context, s grammar.Sentence) *commandv1.Answer {
+	if s.Run == "" && s.Service == "" {
+		return activeAnswer(c.list(&apiv1.ListRunsRequest{Active: true, PageSize: maxPage}), c.now())
+	}
+	id, err := c.view.find(s.Run)
+	if err == nil {
+		r, err := c.view.get(ctx, id)
+		if err != nil {
+			return c.failed(err, s.Run)
+		}
+		return statusAnswer(r, c.now())
+	}
+	if runs := c.list(&apiv1.ListRunsRequest{Service: s.Service, PageSize: 5}); s.Service != "" && len(runs) > 0 {
+		return activeAnswer(runs, c.now())
+	}
+	word := s.Run
+	if word == "" {
+		word, err = s.Service, board.ErrUnknownRun
+	}
+	return c.failed(err, word)
+}
+
+func (c *clerk) list(q *apiv1.ListRunsRequest) []*apiv1.Run {
+	runs, _, err := c.view.list(q)
+	if err != nil {
+		return nil // only a bad page token fails
+	}
+	return runs
+}
+
+// tailLines is what fits comfortably into one answer.
+const tailLines = 20
+
+func (c *clerk) tail(ctx context.Context, s grammar.Sentence) *commandv1.Answer {
+	id, err := c.view.find(s.Run)
+	if err != nil {
+		return c.failed(err, s.Run)
+	}
+	st, err := c.view.state(ctx, id)
+	if err != nil {
+		return c.failed(err, s.Run)
+	}
+	if s.Step != "" && !hasStep(st, s.Step) {
+		return refusalAnswer("E-STEP-404", sentenceCase(noStep(st, s.Step))+".", nil)
+	}
+	entries, _, err := c.logs.read(ctx, st, s.Step, tailLines)
+	if err != nil {
+		return c.failed(err, s.Run)
+	}
+	return logsAnswer(st, c.view.short(id), entries)
+}
+
+func (c *clerk) failed(err error, word string) *commandv1.Answer {
+	code, sentence, _ := sentenceOf(err, grammar.Quote(word))
+	return refusalAnswer(code, sentence, nil)
+}
+
+func parseAnswer(err error) *commandv1.Answer {
+	var bad *grammar.Error
+	if !errors.As(err, &bad) {
+		return refusalAnswer("E-GRAMMAR", err.Error(), nil)
+	}
+	return refusalAnswer(bad.Code, bad.Sentence, nil)
+}
+
+func askerOf(e *commandv1.Envelope) asker {
+	return asker{principal: e.GetPrincipal(), subject: subjectOf(e), origin: e.GetOrigin()}
+}
+
+func subjectOf(e *commandv1.Envelope) policy.Subject {
+	st := e.GetStanding()
+	return policy.Subject{
+		Kind: policy.KindSlack, Team: e.GetPrincipal().GetTeam(), User: e.GetPrincipal().GetUser(),
+		Known: st.GetKnown(), Guest: st.GetGuest(), Bot: st.GetBot(), Deleted: st.GetDeleted(),
+		Stranger: st.GetStranger() || e.GetPrincipal().GetTeam() != e.GetOrigin().GetTeam(),
+	}
+}

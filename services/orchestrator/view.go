@@ -1,0 +1,218 @@
+package orchestrator
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/slipway-hq/slipway/domain/board"
+	"github.com/slipway-hq/slipway/domain/run"
+	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
+	"github.com/slipway-hq/slipway/internal/engine"
+	"github.com/slipway-hq/slipway/internal/eventlog"
+	"github.com/slipway-hq/slipway/internal/projection"
+	"github.com/slipway-hq/slipway/internal/topology"
+)
+
+// view answers questions about runs and lanes from the projection; details of
+// long ended runs come from the log.
+type view struct {
+	log   eventlog.Log
+	proj  *projection.Projection
+	world func() board.World
+}
+
+const (
+	defaultPage = 50
+	// maxPage bounds one ListRuns answer: 200 runs are about 60 KB of JSON.
+	maxPage = 200
+)
+
+// find returns the full id for an id or a unique prefix.
+func (v *view) find(prefix string) (id string, err error) {
+	v.proj.Read(func(b *board.Board) { id, err = b.Find(prefix) })
+	return id, err
+}
+
+// known tells whether this replica has seen the run.
+func (v *view) known(id string) (known bool) {
+	v.proj.Read(func(b *board.Board) {
+		if _, known = b.Live(id); !known {
+			_, known = b.Summary(id)
+		}
+	})
+	return known
+}
+
+// get returns the run with this full id.
+func (v *view) get(ctx context.Context, id string) (*apiv1.Run, error) {
+	var out *apiv1.Run
+	v.proj.Read(func(b *board.Board) {
+		if l, ok := b.Live(id); ok {
+			out = liveRun(b, l, v.world())
+		}
+	})
+	if out != nil {
+		return out, nil
+	}
+	s, err := v.load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return wholeRun(&s, v.short(id)), nil
+}
+
+func (v *view) short(id string) (short string) {
+	v.proj.Read(func(b *board.Board) { short = b.Short(id) })
+	return short
+}
+
+// state returns a run's own state: from the projection, or from the log.
+func (v *view) state(ctx context.Context, id string) (run.State, error) {
+	var s run.State
+	v.proj.Read(func(b *board.Board) {
+		if l, ok := b.Live(id); ok {
+			s = l.State
+		}
+	})
+	if s.Status != run.Absent {
+		return s, nil
+	}
+	return v.load(ctx, id)
+}
+
+func (v *view) load(ctx context.Context, id string) (run.State, error) {
+	h, err := engine.Open(ctx, v.log, topology.RunSubject(id), run.State{}, foldRun)
+	if err != nil {
+		return run.State{}, fmt.Errorf("load run %s: %w", id, err)
+	}
+	if h.State().Status == run.Absent {
+		return run.State{}, board.ErrUnknownRun
+	}
+	return h.State(), nil
+}
+
+// list returns a page of runs, newest request first, and the token of the next.
+func (v *view) list(req *apiv1.ListRunsRequest) ([]*apiv1.Run, string, error) {
+	before, err := decodeToken(req.GetPageToken())
+	if err != nil {
+		return nil, "", err
+	}
+	size := int(req.GetPageSize())
+	if size == 0 {
+		size = defaultPage
+	}
+	size = min(size, maxPage)
+	page := newPage(size + 1)
+	v.proj.Read(func(b *board.Board) {
+		w := v.world()
+		b.Each(func(l *board.Live) {
+			if l.Request < before && page.wants(l.Request) && (!req.GetActive() || !l.State.Status.Ended()) {
+				if r := liveRun(b, l, w); matches(r, req) {
+					page.add(l.Request, r)
+				}
+			}
+		})
+		if req.GetActive() {
+			return
+		}
+		b.Summaries(func(s *board.Summary) bool {
+			if _, live := b.Live(s.ID); live || s.Request >= before || !page.wants(s.Request) || !matchesSummary(s, req) {
+				return true
+			}
+			page.add(s.Request, endedRun(b, s))
+			return true
+		})
+	})
+	runs, requests := page.sorted()
+	if len(runs) <= size {
+		return runs, "", nil
+	}
+	return runs[:size], encodeToken(requests[size-1]), nil
+}
+
+func matches(r *apiv1.Run, q *apiv1.ListRunsRequest) bool {
+	return (q.GetService() == "" || q.GetService() == r.GetService()) &&
+		(q.GetEnvironment() == "" || q.GetEnvironment() == r.GetEnvironment()) &&
+		(q.GetRequester() == "" || q.GetRequester() == r.GetRequester()) &&
+		(q.GetLane() == "" || q.GetLane() == r.GetLane()) &&
+		(len(q.GetStatuses()) == 0 || slices.Contains(q.GetStatuses(), r.GetStatus()))
+}
+
+func matchesSummary(s *board.Summary, q *apiv1.ListRunsRequest) bool {
+	return (q.GetService() == "" || q.GetService() == s.Service.Value()) &&
+		(q.GetEnvironment() == "" || q.GetEnvironment() == s.Environment.Value()) &&
+		(q.GetRequester() == "" || q.GetRequester() == s.Requester.Value()) &&
+		(q.GetLane() == "" || q.GetLane() == s.Lane.Value()) &&
+		(len(q.GetStatuses()) == 0 || slices.Contains(q.GetStatuses(), runStatus[s.Status]))
+}
+
+// errToken: the page token is not one of ours.
+var errToken = errors.New("the page token is not one that ListRuns gave: leave it empty to begin at the newest run")
+
+func encodeToken(request uint64) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatUint(request, 10)))
+}
+
+func decodeToken(token string) (uint64, error) {
+	if token == "" {
+		return ^uint64(0), nil
+	}
+	text, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return 0, errToken
+	}
+	n, err := strconv.ParseUint(string(text), 10, 64)
+	if err != nil {
+		return 0, errToken
+	}
+	return n, nil
+}
+
+// lanes returns every lane with its occupied slots and its queue.
+func (v *view) lanes() ([]*apiv1.Lane, uint64) {
+	var out []*apiv1.Lane
+	var at uint64
+	v.proj.Read(func(b *board.Board) {
+		w := v.world()
+		at = b.Sequence()
+		b.Lanes(func(ln *board.Lane) { out = append(out, apiLane(b, ln, w)) })
+	})
+	slices.SortFunc(out, func(a, b *apiv1.Lane) int {
+		if a.GetName() < b.GetName() {
+			return -1
+		}
+		return 1
+	})
+	return out, at
+}
+
+// maxLaneRuns bounds what one lane lists of its queue.
+const maxLaneRuns = 100
+
+func apiLane(b *board.Board, ln *board.Lane, w board.World) *apiv1.Lane {
+	settings := board.SettingsOf(ln, w)
+	out := &apiv1.Lane{
+		Name: ln.Name, Limit: uint32(limitOf(settings)), RateLimit: settings.GetRateLimit(), RatePeriod: settings.GetRatePeriod(), //nolint:gosec // bounded by the configuration
+	}
+	if ln.Quarantined != "" {
+		out.Reason = "quarantined: " + ln.Quarantined
+	} else if at := ln.State.NextStart(settings, w.Now); len(ln.Queue) > 0 && at.After(w.Now) {
+		out.Reason = "its rate is used up until " + at.UTC().Format(time.RFC3339)
+	}
+	for _, slot := range ln.State.Slots {
+		if l, ok := b.Live(slot.Run); ok && !l.State.Status.Ended() {
+			out.Occupied = append(out.Occupied, liveRun(b, l, w))
+		}
+	}
+	for _, c := range ln.Queue[:min(maxLaneRuns, len(ln.Queue))] {
+		if l, ok := b.Live(c.Run); ok {
+			out.Queued = append(out.Queued, liveRun(b, l, w))
+		}
+	}
+	return out
+}

@@ -1,0 +1,250 @@
+package orchestrator
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/slipway-hq/slipway/domain/grammar"
+	"github.com/slipway-hq/slipway/domain/run"
+	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
+	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
+)
+
+// This file is what a person reads first. Everything that came from outside is
+// escaped here, once.
+
+func public(id, text string) *commandv1.Answer {
+	return &commandv1.Answer{Visibility: commandv1.Answer_VISIBILITY_PUBLIC, Run: id, Text: text}
+}
+
+func private(code, text string) *commandv1.Answer {
+	return &commandv1.Answer{Visibility: commandv1.Answer_VISIBILITY_PRIVATE, Code: code, Text: text}
+}
+
+// refusalAnswer tells the actor alone why nothing happened.
+func refusalAnswer(code, sentence string, choices []string) *commandv1.Answer {
+	a := private(code, grammar.Escape(sentence)+" _"+code+"_")
+	for _, c := range choices[:min(len(choices), maxChoices)] {
+		a.Choices = append(a.Choices, &commandv1.Choice{Label: c, Sentence: c})
+	}
+	return a
+}
+
+// maxChoices is how many buttons fit into one row.
+const maxChoices = 5
+
+// acceptedAnswer is the first answer to a deployment.
+func acceptedAnswer(r *apiv1.Run) *commandv1.Answer {
+	text := fmt.Sprintf("*%s* to *%s*%s: accepted from %s as `%s`. %s", grammar.Escape(r.GetService()), grammar.Escape(r.GetEnvironment()),
+		version(r), person(r), r.GetShortId(), sentenceCase(whereItStands(r)))
+	if r.GetRetryOf() != "" {
+		text = fmt.Sprintf("*%s* to *%s*%s: retried by %s as `%s`, finished steps are carried over. %s", grammar.Escape(r.GetService()),
+			grammar.Escape(r.GetEnvironment()), version(r), person(r), r.GetShortId(), sentenceCase(whereItStands(r)))
+	}
+	return public(r.GetId(), text)
+}
+
+func version(r *apiv1.Run) string {
+	if r.GetVersion() == "" {
+		return ""
+	}
+	return " " + grammar.Code(r.GetVersion())
+}
+
+// person mentions nobody: a mention in every status answer would ping.
+func person(r *apiv1.Run) string {
+	if strings.HasPrefix(r.GetRequester(), "api:") {
+		return grammar.Escape(r.GetRequester())
+	}
+	return "<@" + r.GetRequester() + ">"
+}
+
+func whereItStands(r *apiv1.Run) string {
+	switch {
+	case ended(r.GetStatus()) && r.GetReason() != "":
+		return "it " + endedWord(r.GetStatus()) + ": " + grammar.Escape(r.GetReason()) + "."
+	case ended(r.GetStatus()):
+		return "it " + endedWord(r.GetStatus()) + "."
+	case r.GetStatus() == apiv1.RunStatus_RUN_STATUS_RUNNING:
+		return "it runs" + currentStep(r) + "."
+	case r.GetReason() != "":
+		return grammar.Escape(r.GetReason()) + "."
+	}
+	return "it starts now."
+}
+
+func endedWord(s apiv1.RunStatus) string {
+	switch s {
+	case apiv1.RunStatus_RUN_STATUS_SUCCEEDED:
+		return "succeeded"
+	case apiv1.RunStatus_RUN_STATUS_FAILED:
+		return "failed"
+	case apiv1.RunStatus_RUN_STATUS_CANCELLED:
+		return "was cancelled"
+	case apiv1.RunStatus_RUN_STATUS_TIMED_OUT:
+		return "timed out"
+	case apiv1.RunStatus_RUN_STATUS_REFUSED:
+		return "was refused"
+	default:
+		return "was merged into another run"
+	}
+}
+
+func currentStep(r *apiv1.Run) string {
+	for i, s := range r.GetSteps() {
+		if s.GetStatus() == apiv1.StepStatus_STEP_STATUS_RUNNING {
+			return fmt.Sprintf(": step %d of %d, %s", i+1, len(r.GetSteps()), grammar.Escape(s.GetName()))
+		}
+	}
+	return ""
+}
+
+func sentenceCase(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// line is one run in a list.
+func line(r *apiv1.Run, now time.Time) string {
+	return fmt.Sprintf("• `%s` *%s* to *%s*%s, by %s, %s: *%s*. %s", r.GetShortId(), grammar.Escape(r.GetService()), grammar.Escape(r.GetEnvironment()),
+		version(r), plainPerson(r), ago(now.Sub(r.GetCreated().AsTime())), statusWord(r.GetStatus()), sentenceCase(whereItStands(r)))
+}
+
+// plainPerson names without pinging; ephemeral answers do not notify anyway.
+func plainPerson(r *apiv1.Run) string { return person(r) }
+
+func statusWord(s apiv1.RunStatus) string {
+	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(s.String(), "RUN_STATUS_"), "_", " "))
+}
+
+func ago(d time.Duration) string {
+	switch {
+	case d < 2*time.Second:
+		return "just now"
+	case d < time.Minute:
+		return fmt.Sprintf("%d s ago", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min ago", int(d.Minutes()))
+	}
+	return fmt.Sprintf("%d h ago", int(d.Hours()))
+}
+
+// statusAnswer is one run in full.
+func statusAnswer(r *apiv1.Run, now time.Time) *commandv1.Answer {
+	var b strings.Builder
+	b.WriteString(strings.TrimPrefix(line(r, now), "• "))
+	for _, s := range r.GetSteps() {
+		b.WriteString("\n" + stepLine(s, now))
+	}
+	if r.GetCommit() != "" {
+		b.WriteString("\nBuilt from " + grammar.Code(short(r.GetCommit(), 12)))
+	}
+	a := private("", b.String())
+	a.Run = r.GetId()
+	return a
+}
+
+func short(text string, n int) string { return text[:min(n, len(text))] }
+
+var stepMarks = map[apiv1.StepStatus]string{
+	apiv1.StepStatus_STEP_STATUS_PENDING:   ":white_circle: pending",
+	apiv1.StepStatus_STEP_STATUS_RUNNING:   ":large_blue_circle: running",
+	apiv1.StepStatus_STEP_STATUS_WAITING:   ":hourglass_flowing_sand: waiting",
+	apiv1.StepStatus_STEP_STATUS_SUCCEEDED: ":white_check_mark: done",
+	apiv1.StepStatus_STEP_STATUS_FAILED:    ":x: failed",
+	apiv1.StepStatus_STEP_STATUS_SKIPPED:   ":white_circle: not run",
+	apiv1.StepStatus_STEP_STATUS_CARRIED:   ":white_check_mark: carried over",
+}
+
+func stepLine(s *apiv1.Step, now time.Time) string {
+	text := stepMarks[s.GetStatus()] + " *" + grammar.Escape(s.GetName()) + "*"
+	if s.GetAttempts() > 1 {
+		text += fmt.Sprintf(", attempt %d of %d", s.GetAttempts(), max(s.GetAttempts(), s.GetMaxAttempts()))
+	}
+	if s.GetStarted() != nil {
+		end := now
+		if s.GetFinished() != nil {
+			end = s.GetFinished().AsTime()
+		}
+		text += fmt.Sprintf(", %s", end.Sub(s.GetStarted().AsTime()).Round(100*time.Millisecond))
+	}
+	if s.GetError() != "" && s.GetStatus() != apiv1.StepStatus_STEP_STATUS_SUCCEEDED {
+		text += ": " + grammar.Escape(s.GetError())
+	}
+	return text
+}
+
+// maxListed bounds the runs of one answer: a message of Slack's holds about
+// 3,000 characters per section.
+const maxListed = 12
+
+// activeAnswer is what runs and waits now, and why.
+func activeAnswer(runs []*apiv1.Run, now time.Time) *commandv1.Answer {
+	if len(runs) == 0 {
+		return private("", "Nothing runs and nothing waits. `/deploy` starts something.")
+	}
+	slices.Reverse(runs) // oldest first: the order in which things move
+	lines := []string{fmt.Sprintf("*%d* active:", len(runs))}
+	for _, r := range runs[:min(maxListed, len(runs))] {
+		lines = append(lines, line(r, now))
+	}
+	if n := len(runs) - maxListed; n > 0 {
+		lines = append(lines, fmt.Sprintf("… and %d more (`/slipway lanes`)", n))
+	}
+	return private("", strings.Join(lines, "\n"))
+}
+
+// lanesAnswer lists the queues.
+func lanesAnswer(lanes []*apiv1.Lane, only string) *commandv1.Answer {
+	var lines []string
+	for _, ln := range lanes {
+		if only != "" && ln.GetName() != only {
+			continue
+		}
+		if len(ln.GetOccupied())+len(ln.GetQueued()) == 0 && only == "" {
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("*%s*: %d of %d busy%s%s", grammar.Escape(ln.GetName()), len(ln.GetOccupied()), ln.GetLimit(), ids(ln.GetOccupied(), " with "), ids(ln.GetQueued(), "; waiting: ")))
+	}
+	if len(lines) == 0 && only != "" {
+		return private("E-LANE-404", fmt.Sprintf("I know no lane %s. `/slipway lanes` lists those in use.", grammar.Code(only)))
+	}
+	if len(lines) == 0 {
+		return private("", "All lanes are empty.")
+	}
+	return private("", strings.Join(lines[:min(len(lines), 30)], "\n"))
+}
+
+func ids(runs []*apiv1.Run, before string) string {
+	if len(runs) == 0 {
+		return ""
+	}
+	var out []string
+	for _, r := range runs[:min(maxListed, len(runs))] {
+		out = append(out, "`"+r.GetShortId()+"`")
+	}
+	return before + strings.Join(out, ", ")
+}
+
+// logsAnswer is the tail of what a run printed.
+func logsAnswer(s run.State, shortID string, entries []*apiv1.LogEntry) *commandv1.Answer {
+	if len(entries) == 0 {
+		return private("", fmt.Sprintf("`%s` has printed nothing so far.", shortID))
+	}
+	var b strings.Builder
+	step := ""
+	for _, e := range entries {
+		if e.GetStep() != step {
+			step = e.GetStep()
+			fmt.Fprintf(&b, "— %s, attempt %d —\n", step, e.GetAttempt())
+		}
+		b.WriteString(e.GetText())
+	}
+	a := private("", fmt.Sprintf("The last lines of `%s`. All of them: `slipway logs %s`\n%s", shortID, shortID, grammar.Fence(b.String())))
+	a.Run = s.ID
+	return a
+}
