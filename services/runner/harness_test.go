@@ -126,6 +126,13 @@ func (w *world) publish(hint *commandv1.Hint) {
 	must(w.t, err)
 }
 
+// offer publishes a hint if there is somebody to take it just now.
+func (w *world) offer(hint *commandv1.Hint) {
+	data, err := proto.Marshal(hint)
+	must(w.t, err)
+	_ = w.nc.Publish(topology.WorkSubject("default", hint.GetRun()), data) // lost while the stream is away
+}
+
 func (w *world) start(id string, plan *eventv1.Plan) *commandv1.Hint {
 	w.t.Helper()
 	hint := w.request(id, plan)
@@ -346,4 +353,29 @@ func newStamp() *stamp { return &stamp{at: make(chan time.Time, 1)} }
 func (s *stamp) Execute(context.Context, Attempt, Sink) (Result, error) {
 	s.at <- time.Now()
 	return Result{}, nil
+}
+
+// ear is a log handler that waits for one message.
+type ear struct {
+	slog.Handler
+	message string
+	heard   chan struct{}
+	once    *sync.Once
+}
+
+func newEar(message string) ear {
+	return ear{Handler: slog.DiscardHandler, message: message, heard: make(chan struct{}), once: new(sync.Once)}
+}
+
+func (e ear) Enabled(context.Context, slog.Level) bool { return true }
+
+func (e ear) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == e.message {
+		e.once.Do(func() { close(e.heard) })
+	}
+	return nil
+}
+
+func logging(h slog.Handler) option {
+	return func(_ *Config, d *Deps, _ *Runner) { d.Logger = slog.New(h) }
 }

@@ -31,6 +31,9 @@ const (
 	retryDelay = time.Second
 )
 
+// sayDraining is logged once claims are given back at boundaries.
+const sayDraining = "runner is draining"
+
 // incarnation is a runner from one lease to its end. It never comes back: after
 // the loss of its lease the runner starts another one.
 type incarnation struct {
@@ -157,6 +160,7 @@ func (i *incarnation) finish(ctx context.Context, abandon context.CancelCauseFun
 		return
 	}
 	close(i.draining)
+	i.log.Info(sayDraining, "runner", i.Runner.id, "runs", i.room.Taken())
 	if within(done, i.cfg.DrainTimeout) {
 		return
 	}
