@@ -1,0 +1,87 @@
+package notifier
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/slipway-hq/slipway/services/notifier/internal/slackapi"
+)
+
+// Finding is one result of Check: what was looked at, and what to do when it is
+// not OK.
+type Finding struct {
+	Name    string
+	OK      bool
+	Finding string
+	Remedy  string
+}
+
+// scope is a right of the bot token and what goes without it.
+type scope struct{ name, without string }
+
+// scopes are what the notifier uses; the generated manifest asks for them.
+var scopes = []scope{
+	{"chat:write", "no card can be posted"},
+	{"channels:history", "after a lost connection a card in a public channel may be posted twice"},
+	{"groups:history", "after a lost connection a card in a private channel may be posted twice"},
+	{"im:history", "after a lost connection a card in a direct message may be posted twice"},
+	{"im:write", "people are not told when a card cannot be posted in their channel"},
+	{"reactions:write", "mentions get no reaction at the end"},
+}
+
+// Scopes are the rights of the bot token that the notifier uses.
+func Scopes() []string {
+	names := make([]string, len(scopes))
+	for i, s := range scopes {
+		names[i] = s.name
+	}
+	return names
+}
+
+// Check asks Slack whether the token is good for all that the notifier does.
+// It changes nothing there.
+func Check(ctx context.Context, cfg Config) []Finding {
+	const token = "Slack bot token"
+	if err := cfg.complete(); err != nil {
+		return []Finding{{Name: token, Finding: err.Error(), Remedy: "Copy the Bot User OAuth Token of the app (OAuth & Permissions) into SLACK_BOT_TOKEN."}}
+	}
+	client, err := slackapi.New(cfg.APIURL, string(cfg.BotToken))
+	if err != nil {
+		return []Finding{{Name: "Slack API URL", Finding: err.Error(), Remedy: "Correct SLACK_API_URL, or leave it away for Slack itself."}}
+	}
+	ctx, cancel := context.WithTimeout(ctx, cfg.CallTimeout)
+	defer cancel()
+	id, err := client.Auth(ctx)
+	switch {
+	case slackapi.Credential(err):
+		return []Finding{{Name: token, Finding: "Slack refuses it: " + slackapi.CodeOf(err), Remedy: "Install the app anew and copy its Bot User OAuth Token into SLACK_BOT_TOKEN."}}
+	case err != nil:
+		return []Finding{{Name: "Slack", Finding: err.Error(), Remedy: "Check the network and SLACK_API_URL. Until then cards wait; runs go on."}}
+	}
+	return []Finding{
+		{Name: token, OK: true, Finding: fmt.Sprintf("good for the workspace %s (%s)", id.Name, id.Team)},
+		checkScopes(id.Scopes),
+	}
+}
+
+func checkScopes(have []string) Finding {
+	f := Finding{Name: "Slack scopes", OK: true, Finding: "all that cards need"}
+	if len(have) == 0 {
+		f.Finding = "Slack does not say which the token has"
+		return f
+	}
+	var missing, so []string
+	for _, s := range scopes {
+		if !slices.Contains(have, s.name) {
+			missing, so = append(missing, s.name), append(so, s.without)
+		}
+	}
+	if len(missing) > 0 {
+		f.OK = false
+		f.Finding = fmt.Sprintf("missing %s: %s", strings.Join(missing, ", "), strings.Join(so, "; "))
+		f.Remedy = "Add them under OAuth & Permissions (or with the manifest of `slipway manifest`) and install the app anew."
+	}
+	return f
+}
