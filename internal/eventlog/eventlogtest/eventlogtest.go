@@ -45,8 +45,9 @@ func Commit(at eventlog.Position, size int) (id string, data []byte) {
 	return commit.GetId(), data
 }
 
-// payload is the content of an ordinary commit in these tests.
-const payload = 200
+// payload is the content of an ordinary commit in these tests: with it a commit
+// has about 500 bytes, as in the measurements.
+const payload = 420
 
 // Context returns a context that ends before the test's own patience does.
 func Context(t *testing.T) context.Context {
@@ -58,19 +59,28 @@ func Context(t *testing.T) context.Context {
 // Grow appends n commits to subject after at and returns the new position.
 func Grow(t *testing.T, log eventlog.Log, subject string, at eventlog.Position, n int) eventlog.Position {
 	t.Helper()
-	ctx := Context(t)
 	for range n {
-		at = grow(ctx, t, log, subject, at)
+		at = Step(t, log, subject, at)
 	}
 	return at
 }
 
-func grow(ctx context.Context, t *testing.T, log eventlog.Log, subject string, at eventlog.Position) eventlog.Position {
+// Step appends one commit to subject after at and returns the new position. It
+// may be called from any goroutine; a failure is reported and changes nothing.
+func Step(t testing.TB, log eventlog.Log, subject string, at eventlog.Position) eventlog.Position {
 	t.Helper()
-	_, data := Commit(at, payload)
+	return stepOf(t, log, subject, at, payload)
+}
+
+func stepOf(t testing.TB, log eventlog.Log, subject string, at eventlog.Position, size int) eventlog.Position {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, data := Commit(at, size)
 	sequence, err := log.Append(ctx, subject, at.Sequence, data)
 	if err != nil {
-		t.Fatalf("append version %d to %s: %v", at.Version+1, subject, err)
+		t.Errorf("append version %d to %s: %v", at.Version+1, subject, err)
+		return at
 	}
 	return eventlog.Position{Sequence: sequence, Version: at.Version + 1, Hash: eventlog.Hash(subject, data)}
 }

@@ -66,13 +66,7 @@ func followLong(t *testing.T, log eventlog.Log) {
 		wg.Go(func() {
 			at, subject := eventlog.Position{}, Subject()
 			for i := range small + large {
-				_, data := Commit(at, payload+i/small*size)
-				sequence, err := log.Append(ctx, subject, at.Sequence, data)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				at = eventlog.Position{Sequence: sequence, Version: at.Version + 1, Hash: eventlog.Hash(subject, data)}
+				at = stepOf(t, log, subject, at, payload+i/small*size)
 			}
 		})
 	}

@@ -138,15 +138,9 @@ func longAggregate(t *testing.T, log eventlog.Log) {
 // largeCommits are more bytes than the largest page.
 func largeCommits(t *testing.T, log eventlog.Log) {
 	const commits, size = 100, 60 << 10
-	ctx, subject := Context(t), Subject()
-	var at eventlog.Position
+	subject, at := Subject(), eventlog.Position{}
 	for range commits {
-		_, data := Commit(at, size)
-		sequence, err := log.Append(ctx, subject, at.Sequence, data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		at = eventlog.Position{Sequence: sequence, Version: at.Version + 1, Hash: eventlog.Hash(subject, data)}
+		at = stepOf(t, log, subject, at, size)
 	}
 	Eventually(t, "all is readable", func() bool { return len(Whole(t, log, subject)) == commits })
 }

@@ -21,18 +21,65 @@ const payload = 420
 func BenchmarkAppend(b *testing.B) {
 	for _, mode := range []struct {
 		name     string
-		minBatch int
-	}{
-		{"plain", jetlog.MaxBatch + 1}, {"batch2", 2}, {"batch8", 8}, {"batch16", 16}, {"batch32", 32},
-	} {
-		for _, writers := range []int{1, 4, 16, 64, 256, 1024} {
+		minBatch int // 0: as in production
+	}{{"adaptive", 0}, {"plain", jetlog.MaxBatch + 1}, {"batch", 1}} {
+		for _, writers := range []int{1, 16, 256} {
 			b.Run(fmt.Sprintf("%s/%d", mode.name, writers), func(b *testing.B) {
 				log := newLog(b, connect(b, single(b, true).ClientURL()), eventsConfig(1))
-				log.SetMinBatch(mode.minBatch)
+				if mode.minBatch > 0 {
+					log.SetMinBatch(mode.minBatch)
+				}
 				b.ResetTimer()
 				appendFrom(b, log, writers)
 			})
 		}
+	}
+}
+
+// BenchmarkDeliver: one operation is one commit from the start of its append
+// until a follower has it, on an idle log that does not wait for the disk.
+func BenchmarkDeliver(b *testing.B) {
+	log := newLog(b, connect(b, single(b, false).ClientURL()), eventsConfig(1))
+	seen := make(chan uint64, 1)
+	go func() {
+		_ = log.Follow(b.Context(), 0, func(rec eventlog.Record) error { seen <- rec.Sequence; return nil })
+	}()
+	subject := eventlogtest.Subject()
+	at := eventlog.Position{}
+	for b.Loop() {
+		at = eventlogtest.Step(b, log, subject, at)
+		<-seen
+	}
+}
+
+// BenchmarkLoad: one operation loads one aggregate out of a log of 100,000
+// records: one scattered all over it, one whose two commits are recent, and what
+// is new of one after a conflict.
+func BenchmarkLoad(b *testing.B) {
+	const commits, others = 20, 100_000
+	log := newLog(b, connect(b, single(b, false).ClientURL()), eventsConfig(1))
+	scattered, recent := eventlogtest.Subject(), eventlogtest.Subject()
+	var before, at, young eventlog.Position
+	for range commits {
+		before, at = at, eventlogtest.Step(b, log, scattered, at)
+		fill(b, log, others/commits)
+	}
+	young = eventlogtest.Step(b, log, recent, young)
+	fill(b, log, 100)
+	eventlogtest.Step(b, log, recent, young)
+	for _, c := range []struct {
+		name, subject string
+		after         uint64
+		want          int
+	}{{"scattered", scattered, 0, commits}, {"recent", recent, 0, 2}, {"new", scattered, before.Sequence, 1}} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				records, err := log.Load(b.Context(), c.subject, c.after)
+				if err != nil || len(records) != c.want {
+					b.Fatalf("%d records, error %v", len(records), err)
+				}
+			}
+		})
 	}
 }
 
@@ -46,13 +93,7 @@ func appendFrom(b *testing.B, log eventlog.Log, writers int) {
 			subject := eventlogtest.Subject()
 			var at eventlog.Position
 			for left.Add(-1) >= 0 {
-				_, data := eventlogtest.Commit(at, payload)
-				sequence, err := log.Append(b.Context(), subject, at.Sequence, data)
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				at = eventlog.Position{Sequence: sequence, Version: at.Version + 1, Hash: eventlog.Hash(subject, data)}
+				at = eventlogtest.Step(b, log, subject, at)
 			}
 		})
 	}
@@ -83,20 +124,14 @@ func BenchmarkReplay(b *testing.B) {
 }
 
 func fill(b *testing.B, log eventlog.Log, n int) {
-	const writers = 500
+	const writers = 250
 	var wg sync.WaitGroup
 	for range writers {
 		wg.Go(func() {
 			subject := eventlogtest.Subject()
 			var at eventlog.Position
 			for range n / writers {
-				_, data := eventlogtest.Commit(at, payload)
-				sequence, err := log.Append(b.Context(), subject, at.Sequence, data)
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				at = eventlog.Position{Sequence: sequence, Version: at.Version + 1, Hash: eventlog.Hash(subject, data)}
+				at = eventlogtest.Step(b, log, subject, at)
 			}
 		})
 	}

@@ -55,20 +55,26 @@ func (l *Log) directSubject() string { return "$JS.API.DIRECT.GET." + l.stream }
 
 // direct reads one record: it returns ErrNotFound or ErrUnavailable.
 func (l *Log) direct(ctx context.Context, request directRequest) (eventlog.Record, error) {
-	body, err := json.Marshal(request)
+	answer, err := l.ask(ctx, request)
 	if err != nil {
 		return eventlog.Record{}, err
+	}
+	return directRecord(answer)
+}
+
+// ask returns the answer to a request for one record.
+func (l *Log) ask(ctx context.Context, request directRequest) (*nats.Msg, error) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := l.readContext(ctx)
 	defer cancel()
 	answer, err := l.nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: l.directSubject(), Data: body})
 	if err != nil {
-		return eventlog.Record{}, unavailable(ctx, err)
+		return nil, unavailable(ctx, err)
 	}
-	if err := directStatus(answer); err != nil {
-		return eventlog.Record{}, err
-	}
-	return directRecord(answer)
+	return answer, directStatus(answer)
 }
 
 // directMany reads several records in order, and how many more there are.

@@ -72,6 +72,9 @@ func (l *Log) Follow(ctx context.Context, after uint64, each func(eventlog.Recor
 			failures = 0
 		}
 		failures++
+		if failures&(failures-1) == 0 { // 1, 2, 4, 8 …: an outage must not flood the logs
+			l.logger.WarnContext(ctx, "follower starts again", "stream", l.stream, "after", f.last, "failures", failures, "error", err)
+		}
 		if err := l.awaitRestart(ctx, failures); err != nil {
 			return err
 		}

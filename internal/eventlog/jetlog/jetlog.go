@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -40,14 +41,22 @@ type Log struct {
 	stream string
 	link   *link
 	commit *committer
+	logger *slog.Logger
 }
+
+// Option changes how a Log is made.
+type Option func(*Log)
+
+// WithLogger makes the log report followers that have to start again, which
+// Follow otherwise keeps to itself.
+func WithLogger(logger *slog.Logger) Option { return func(l *Log) { l.logger = logger } }
 
 var _ eventlog.Log = (*Log)(nil)
 
 // New returns the log in stream, over nc, which must have been made with
 // nats.ReconnectBufSize(-1): else New returns ErrBuffering. The Log needs no
 // closing; it ends with the connection. New does not touch the network.
-func New(nc *nats.Conn, stream string) (*Log, error) {
+func New(nc *nats.Conn, stream string, options ...Option) (*Log, error) {
 	if nc.Opts.ReconnectBufSize >= 0 {
 		return nil, fmt.Errorf("open log %s: %w", stream, ErrBuffering)
 	}
@@ -55,8 +64,11 @@ func New(nc *nats.Conn, stream string) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log %s: %w", stream, err)
 	}
-	l := &Log{nc: nc, js: js, stream: stream, link: newLink(nc)}
+	l := &Log{nc: nc, js: js, stream: stream, link: newLink(nc), logger: slog.New(slog.DiscardHandler)}
 	l.commit = newCommitter(&publisher{nc: nc, link: l.link}, l.lastSequences)
+	for _, option := range options {
+		option(l)
+	}
 	return l, nil
 }
 
@@ -75,17 +87,9 @@ func (l *Log) Append(ctx context.Context, subject string, expect uint64, data []
 
 // Load implements eventlog.Log.
 func (l *Log) Load(ctx context.Context, subject string, after uint64) ([]eventlog.Record, error) {
-	var records []eventlog.Record
-	for more := true; more; {
-		page := directRequest{Seq: after + 1, NextFor: subject, Batch: pageRecords, MaxBytes: pageBytes}
-		found, pending, err := l.directMany(ctx, page)
-		if err != nil {
-			return nil, fmt.Errorf("load %s: %w", subject, err)
-		}
-		records = append(records, found...)
-		if more = pending > 0 && len(found) > 0; more {
-			after = found[len(found)-1].Sequence
-		}
+	records, err := l.load(ctx, subject, after)
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", subject, err)
 	}
 	return records, nil
 }

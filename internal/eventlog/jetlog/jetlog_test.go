@@ -28,36 +28,36 @@ func TestContractOnACluster(t *testing.T) {
 	})
 }
 
-// crowd appends through a different process's log every time, so that writers
+// fleet appends through a different process's log every time, so that writers
 // meet in the server and not in one committer (P1, P2).
-type crowd struct {
+type fleet struct {
 	eventlog.Log
 	logs []eventlog.Log
 	next atomic.Uint64
 }
 
-func (c *crowd) Append(ctx context.Context, subject string, expect uint64, data []byte) (uint64, error) {
-	return c.logs[c.next.Add(1)%uint64(len(c.logs))].Append(ctx, subject, expect, data)
+func (f *fleet) Append(ctx context.Context, subject string, expect uint64, data []byte) (uint64, error) {
+	return f.logs[f.next.Add(1)%uint64(len(f.logs))].Append(ctx, subject, expect, data)
 }
 
-// newCrowd connects each of size logs to one of servers.
-func newCrowd(t *testing.T, servers []*node, size int) *crowd {
+// newFleet connects each of size logs to one of servers.
+func newFleet(t *testing.T, servers []*node, size int) *fleet {
 	t.Helper()
-	c := &crowd{Log: newLog(t, connect(t, servers[0].ClientURL()), eventsConfig(len(servers)))}
+	f := &fleet{Log: newLog(t, connect(t, servers[0].ClientURL()), eventsConfig(len(servers)))}
 	for i := range size {
-		c.logs = append(c.logs, openLog(t, connect(t, servers[i%len(servers)].ClientURL())))
+		f.logs = append(f.logs, openLog(t, connect(t, servers[i%len(servers)].ClientURL())))
 	}
-	return c
+	return f
 }
 
 const processes = 8
 
 func TestContractBetweenProcessesOnOneServer(t *testing.T) {
-	eventlogtest.Run(t, func(t *testing.T) eventlog.Log { return newCrowd(t, []*node{single(t, true)}, processes) })
+	eventlogtest.Run(t, func(t *testing.T) eventlog.Log { return newFleet(t, []*node{single(t, true)}, processes) })
 }
 
 func TestContractBetweenProcessesOnACluster(t *testing.T) {
-	eventlogtest.Run(t, func(t *testing.T) eventlog.Log { return newCrowd(t, cluster(t), processes) })
+	eventlogtest.Run(t, func(t *testing.T) eventlog.Log { return newFleet(t, cluster(t), processes) })
 }
 
 func urlsOf(servers []*node) string {
