@@ -164,11 +164,17 @@ func (s *Server) botMessage(channel *Channel, body content, c *call) *Message {
 	}
 }
 
+// maxMessages of one channel are kept; the oldest make room.
+const maxMessages = 8000
+
 // post puts a message into its channel, announces it, and tells the app when it subscribed to messages.
 func (s *Server) post(m *Message) {
-	now := s.cfg.Clock()
-	m.TS, m.postedAt = s.world.stamp(now), now
-	s.world.messages[m.Channel] = append(s.world.messages[m.Channel], m)
+	m.TS = s.world.stamp(s.cfg.Clock())
+	list := s.world.messages[m.Channel]
+	if len(list) >= maxMessages {
+		list = slices.Delete(list, 0, maxMessages/4)
+	}
+	s.world.messages[m.Channel] = append(list, m)
 	s.messageChanged(m)
 	if parent := s.world.find(m.Channel, m.ThreadTS); m.reply() && parent != nil {
 		s.messageChanged(parent) // its count of replies changed
@@ -313,8 +319,7 @@ const maxEphemerals = 2000
 
 // postEphemeral shows a message to one person.
 func (s *Server) postEphemeral(m *Message) {
-	now := s.cfg.Clock()
-	m.TS, m.postedAt = s.world.stamp(now), now
+	m.TS = s.world.stamp(s.cfg.Clock())
 	if len(s.world.ephemerals) >= maxEphemerals {
 		s.world.ephemerals = slices.Delete(s.world.ephemerals, 0, maxEphemerals/4)
 	}

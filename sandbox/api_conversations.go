@@ -98,7 +98,7 @@ func (s *Server) hidden(c *call, m *Message) bool {
 	if c.fault == nil || m.User != BotUserID {
 		return false
 	}
-	return c.fault.Kind == HistoryHidden || c.fault.Kind == HistoryDelayed && c.now.Sub(m.postedAt) < c.fault.Delay
+	return c.fault.Kind == HistoryHidden || c.fault.Kind == HistoryDelayed && m.age(c.now) < c.fault.Delay
 }
 
 func inWindow(c *call, ts string) bool {

@@ -129,12 +129,8 @@ func (s *Server) Submit(ctx context.Context, user, viewID string, values map[str
 		return Delivery{}, fmt.Errorf("sandbox: view %s: %w", viewID, err)
 	}
 	view["state"] = map[string]any{"values": values}
-	payload := map[string]any{
-		"type": "view_submission", "token": "verification-token-is-deprecated", "api_app_id": AppID, "trigger_id": s.newTrigger(user),
-		"team": map[string]any{"id": TeamID, "domain": TeamDomain}, "enterprise": nil, "is_enterprise_install": false,
-		"user": map[string]any{"id": u.ID, "username": u.Name, "name": u.Name, "team_id": u.Team},
-		"view": view, "response_urls": []any{},
-	}
+	payload := s.viewPayload("view_submission", u, view)
+	payload["response_urls"] = []any{}
 	o := s.interactionRequest("view_submission", payload)
 	s.mu.Unlock()
 	d := s.deliver(ctx, o)
@@ -142,6 +138,39 @@ func (s *Server) Submit(ctx context.Context, user, viewID string, values map[str
 	defer s.mu.Unlock()
 	s.afterSubmit(v, d)
 	return d, nil
+}
+
+// viewPayload is what both kinds of view interactions carry. The server's lock is held.
+func (s *Server) viewPayload(kind string, u *User, view map[string]any) map[string]any {
+	return map[string]any{
+		"type": kind, "token": "verification-token-is-deprecated", "api_app_id": AppID, "trigger_id": s.newTrigger(u.ID),
+		"team": map[string]any{"id": TeamID, "domain": TeamDomain}, "enterprise": nil, "is_enterprise_install": false,
+		"user": map[string]any{"id": u.ID, "username": u.Name, "name": u.Name, "team_id": u.Team}, "view": view,
+	}
+}
+
+// CloseView acts as if the user had dismissed an open modal. Only views with notify_on_close tell the app; for the others
+// the delivery is empty.
+func (s *Server) CloseView(ctx context.Context, user, viewID string) (Delivery, error) {
+	s.mu.Lock()
+	v, u := s.views[viewID], s.world.users[user]
+	if v == nil || u == nil || v.User != user || !v.Open || v.Type != "modal" {
+		s.mu.Unlock()
+		return Delivery{}, fmt.Errorf("sandbox: view %s: %w", viewID, ErrNoView)
+	}
+	v.Open = false
+	s.changed(changeView, *v)
+	var view map[string]any
+	if err := json.Unmarshal(v.View, &view); err != nil || view["notify_on_close"] != true {
+		s.mu.Unlock()
+		return Delivery{}, err
+	}
+	payload := s.viewPayload("view_closed", u, view)
+	delete(payload, "trigger_id")
+	payload["is_cleared"] = false
+	o := s.interactionRequest("view_closed", payload)
+	s.mu.Unlock()
+	return s.deliver(ctx, o), nil
 }
 
 // afterSubmit applies the response_action of a submission. The server's lock is held.

@@ -34,6 +34,8 @@ func (s *Server) controlMux() http.Handler {
 	mux.HandleFunc("POST /sandbox/click", control(s.controlClick))
 	mux.HandleFunc("POST /sandbox/react", control(s.controlReact))
 	mux.HandleFunc("POST /sandbox/submit", control(s.controlSubmit))
+	mux.HandleFunc("POST /sandbox/close-view", control(s.controlCloseView))
+	mux.HandleFunc("GET /sandbox/files/{id}", s.serveFile)
 	mux.HandleFunc("POST /sandbox/redeliver", control(s.controlRedeliver))
 	mux.HandleFunc("POST /sandbox/faults", control(s.controlFaults))
 	mux.HandleFunc("POST /sandbox/kill-runner", control(s.controlKill))
@@ -154,6 +156,22 @@ type submission struct {
 
 func (s *Server) controlSubmit(ctx context.Context, in submission) (any, error) {
 	return s.Submit(ctx, in.User, in.View, in.Values)
+}
+
+func (s *Server) controlCloseView(ctx context.Context, in submission) (any, error) {
+	return s.CloseView(ctx, in.User, in.View)
+}
+
+// serveFile gives out what was uploaded, as a download that no browser runs.
+func (s *Server) serveFile(w http.ResponseWriter, r *http.Request) {
+	content, ok := s.FileContent(r.PathValue("id"))
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Content-Disposition", "attachment")
+	_, _ = w.Write(content) // the client may be gone; nobody is left to tell
 }
 
 type redelivery struct {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -90,12 +91,17 @@ func TestForeignPagesAreKeptOut(t *testing.T) {
 
 func TestEventStreamResumes(t *testing.T) {
 	s, _, client := start(t, sandbox.Config{})
+	_, body := get(t, s.URL()+"/sandbox/state")
+	var state struct{ Version int }
+	if err := json.Unmarshal([]byte(body), &state); err != nil {
+		t.Fatal(err)
+	}
 	if _, _, err := client.PostMessage(sandbox.ChannelDeploys, slack.MsgOptionText("first", false)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/sandbox/events?since=0", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/sandbox/events?since=%d", s.URL(), state.Version), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,4 +124,7 @@ func TestEventStreamResumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	until("second")
+	if _, stale := get(t, s.URL()+"/sandbox/events?since=1"); !strings.Contains(stale, "event: reset") {
+		t.Errorf("a page of another process was told %q", stale)
+	}
 }

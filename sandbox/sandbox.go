@@ -80,6 +80,8 @@ type Config struct {
 	Commands []Command
 	// KillRunner is behind the page's "kill the runner" button; without it the button is not shown.
 	KillRunner func(context.Context) error
+	// StateFile keeps the conversation over restarts, so that cards stay where they were. Empty means memory only.
+	StateFile string
 	// ExposeSecrets lets other local processes ask for the tokens (POST /sandbox/secrets).
 	ExposeSecrets bool
 	// Logger is silent when nil.
@@ -94,7 +96,9 @@ const (
 	shutdownGrace = 2 * time.Second
 	// readHeaderTimeout keeps a silent client from holding a connection for ever.
 	readHeaderTimeout = 10 * time.Second
-	secretBytes       = 16
+	// idleTimeout closes connections to the app that nobody uses.
+	idleTimeout = 30 * time.Second
+	secretBytes = 16
 )
 
 // DefaultScopes is what the generated manifest asks for.
@@ -136,7 +140,9 @@ type Server struct {
 	cancel   context.CancelFunc
 	closed   bool
 
-	work sync.WaitGroup // retries, sockets and duplicates in the background
+	closing  sync.Once
+	closeErr error
+	work     sync.WaitGroup // retries, sockets and duplicates in the background
 }
 
 // New prepares a workspace; nothing listens yet.
@@ -156,6 +162,7 @@ func New(cfg Config) (*Server, error) {
 		uploads:  map[string]*upload{},
 		views:    map[string]*View{},
 		client: &http.Client{
+			Transport: &http.Transport{MaxIdleConnsPerHost: redeliverWidth, IdleConnTimeout: idleTimeout},
 			// Slack follows at most two redirects.
 			CheckRedirect: func(_ *http.Request, via []*http.Request) error {
 				if len(via) > maxRedirects {
@@ -171,6 +178,9 @@ func New(cfg Config) (*Server, error) {
 	s.changes.init()
 	s.faults.onChange = s.faultsChanged
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if err := s.load(); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -248,6 +258,9 @@ func (s *Server) Start(ctx context.Context) error {
 			s.log.Error("sandbox stopped serving", "error", err)
 		}
 	})
+	if s.cfg.StateFile != "" {
+		s.background(s.keepSaving)
+	}
 	context.AfterFunc(ctx, func() { _ = s.Close() })
 	return nil
 }
@@ -263,13 +276,14 @@ func (s *Server) Handler() http.Handler {
 	return mux
 }
 
-// Close stops serving, drops pending retries and waits for what runs. It may be called twice.
+// Close stops serving, drops pending retries and waits for what runs. It may be called twice; the second call waits too.
 func (s *Server) Close() error {
+	s.closing.Do(func() { s.closeErr = s.shutDown() })
+	return s.closeErr
+}
+
+func (s *Server) shutDown() error {
 	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return nil
-	}
 	s.closed = true
 	srv := s.http
 	s.mu.Unlock()
@@ -284,6 +298,10 @@ func (s *Server) Close() error {
 		}
 	}
 	s.work.Wait()
+	s.client.CloseIdleConnections()
+	if s.cfg.StateFile != "" {
+		err = errors.Join(err, s.save())
+	}
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // maxChanges is how far back a page may resume its stream before it has to load everything again.
@@ -34,7 +35,11 @@ type changes struct {
 	notify chan struct{}
 }
 
-func (c *changes) init() { c.notify = make(chan struct{}) }
+// init begins the count at the present moment, so that a page of an earlier process notices that it has to load again.
+func (c *changes) init() {
+	c.notify = make(chan struct{})
+	c.seq = uint64(max(0, time.Now().UnixMilli()))
+}
 
 // changed appends a change and wakes everybody who waits. The server's lock is held.
 func (s *Server) changed(kind string, data any) {

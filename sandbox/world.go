@@ -101,9 +101,10 @@ type Message struct {
 	Reactions   map[string][]string `json:"reactions,omitempty"`
 	Pinned      bool                `json:"pinned,omitempty"`
 	For         string              `json:"for,omitempty"` // ephemeral: the only reader
-
-	postedAt time.Time
 }
+
+// age is how long ago the message was posted.
+func (m *Message) age(now time.Time) time.Duration { return now.Sub(time.UnixMicro(micros(m.TS))) }
 
 // File is a file shared in a message.
 type File struct {

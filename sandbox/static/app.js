@@ -209,7 +209,7 @@ function bodyOf(m) {
     out.push(card);
   } else if (m.text) out.push(el("div", { class: "text" }, ...mrkdwn.render(m.text), edited));
   if (m.attachments) out.push(new Blocks(mrkdwn, () => {}).unknown({ type: "attachments", attachments: m.attachments }));
-  for (const f of m.files || []) out.push(el("div", { class: "file" }, "📄 ", f.title || f.name, " ", el("small", {}, f.size + " bytes")));
+  for (const f of m.files || []) out.push(el("a", { class: "file", href: "/sandbox/files/" + encodeURIComponent(f.id), download: f.name }, "📄 ", f.title || f.name, " ", el("small", {}, f.size + " bytes")));
   return out;
 }
 
@@ -271,6 +271,11 @@ function showView(v) {
   if (!dialog.open) dialog.showModal();
 }
 
+// A modal that is dismissed, by its button or by Escape, is closed for the app too.
+$("view").addEventListener("close", () => {
+  const v = app.views.get($("view").dataset.view);
+  if (v?.open && v.user === app.me) call("close-view", { user: app.me, view: v.id }).catch(() => {});
+});
 $("view").addEventListener("submit", async (e) => {
   if (e.submitter?.value !== "submit") return;
   e.preventDefault();
