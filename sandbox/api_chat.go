@@ -149,7 +149,7 @@ func (s *Server) threadFor(channel *Channel, ts string) (string, *apiError) {
 	}
 	parent := s.world.find(channel.ID, ts)
 	if parent == nil {
-		return "", fail("thread_not_found")
+		return "", fail("cannot_reply_to_message")
 	}
 	if parent.reply() {
 		return parent.ThreadTS, nil

@@ -156,6 +156,7 @@ func (s *Server) send(ctx context.Context, r signed, fault *Fault) Delivery {
 		case LostAfter:
 			s.transmit(ctx, r, fault) // the app did its work; its answer is lost on the way back
 			return r.failed(ErrTimeout, "http_timeout")
+		default: // the others are misbehaviour of the Web API and mean nothing on this road
 		}
 	}
 	return s.transmit(ctx, r, fault)

@@ -83,7 +83,13 @@ func (f *Fault) matches(method, channel string) bool {
 		return method == "conversations.history" || method == "conversations.replies"
 	case BotKicked:
 		return true
+	default:
+		return f.covers(method)
 	}
+}
+
+// covers says whether the method is the fault's, or one of the Web API when it is everybody's.
+func (f *Fault) covers(method string) bool {
 	if f.Method == "" || f.Method == AnyMethod {
 		return !slices.Contains(besideAPI, method)
 	}

@@ -93,7 +93,7 @@ class Inspector {
   }
 
   callLine(e) {
-    const args = Object.entries(e.args || {}).filter(([k]) => ["channel", "ts", "text", "name", "user", "thread_ts"].includes(k)).map(([k, v]) => `${k}=${v}`).join(" ");
+    const args = Object.entries(e.args || {}).filter(([k]) => ["channel", "text", "name", "user", "thread_ts"].includes(k)).map(([k, v]) => (k === "channel" ? "#" + names.channel(v) : k === "user" ? "@" + names.user(v) : k === "thread_ts" ? "in a thread" : v)).join("  ");
     return el("span", { class: "line" }, this.pill(e), this.faultPill(e), el("code", {}, args || (e.error && !e.status ? e.error : "")));
   }
 
