@@ -6,22 +6,24 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/slipway-hq/slipway/internal/telemetry"
 	"github.com/slipway-hq/slipway/services/slack-ingress/internal/request"
 )
 
 // Config is how Slack reaches us. Secrets are pointers, because one that is set
-// but empty is a mistake and not an absence.
+// but empty is a mistake and not an absence; they are hidden as flags, because a
+// command line is for everybody to read.
 type Config struct {
-	SigningSecret *Secret `env:"SLACK_SIGNING_SECRET" help:"Signing secret of the Slack app; opens the HTTP doors."`
+	SigningSecret *telemetry.Secret `name:"slack-signing-secret" env:"SLACK_SIGNING_SECRET" hidden:"" help:"Signing secret of the Slack app; opens the HTTP doors."`
 	// SecondSigningSecret is accepted as well, while the secret is rotated.
-	SecondSigningSecret *Secret `env:"SLACK_SIGNING_SECRET_SECOND" help:"Accepted beside the signing secret while it is rotated."`
-	AppToken            *Secret `env:"SLACK_APP_TOKEN" help:"App-level token (xapp-...); opens Socket Mode."`
-	BotToken            *Secret `env:"SLACK_BOT_TOKEN" help:"Bot token (xoxb-...); to answer mentions and to tell guests from members."`
-	APIURL              string  `name:"slack-api-url" env:"SLACK_API_URL" default:"https://slack.com/api/" help:"Base of Slack's Web API."`
+	SecondSigningSecret *telemetry.Secret `name:"slack-signing-secret-second" env:"SLACK_SIGNING_SECRET_SECOND" hidden:"" help:"Accepted beside the signing secret while it is rotated."`
+	AppToken            *telemetry.Secret `name:"slack-app-token" env:"SLACK_APP_TOKEN" hidden:"" help:"App-level token (xapp-...); opens Socket Mode."`
+	BotToken            *telemetry.Secret `name:"slack-bot-token" env:"SLACK_BOT_TOKEN" hidden:"" help:"Bot token (xoxb-...); to answer mentions and to tell guests from members."`
+	APIURL              string            `name:"slack-api-url" env:"SLACK_API_URL" default:"https://slack.com/api/" help:"Base of Slack's Web API."`
 
-	DeployCommand  string `env:"SLIPWAY_DEPLOY_COMMAND" default:"/deploy" help:"Name of the slash command that deploys."`
-	StatusCommand  string `env:"SLIPWAY_STATUS_COMMAND" default:"/check_status" help:"Name of the slash command that asks for the status."`
-	SlipwayCommand string `env:"SLIPWAY_COMMAND" default:"/slipway" help:"Name of the slash command for every sentence."`
+	DeployCommand  string `name:"deploy-command" env:"SLIPWAY_DEPLOY_COMMAND" default:"/deploy" help:"Name of the slash command that deploys."`
+	StatusCommand  string `name:"status-command" env:"SLIPWAY_STATUS_COMMAND" default:"/check_status" help:"Name of the slash command that asks for the status."`
+	SlipwayCommand string `name:"slipway-command" env:"SLIPWAY_COMMAND" default:"/slipway" help:"Name of the slash command for every sentence."`
 }
 
 var (
@@ -36,7 +38,7 @@ const defaultAPIURL = "https://slack.com/api/"
 
 // complete checks the configuration and fills what is left out.
 func (c *Config) complete() error {
-	for name, secret := range map[string]*Secret{
+	for name, secret := range map[string]*telemetry.Secret{
 		"SLACK_SIGNING_SECRET": c.SigningSecret, "SLACK_SIGNING_SECRET_SECOND": c.SecondSigningSecret,
 		"SLACK_APP_TOKEN": c.AppToken, "SLACK_BOT_TOKEN": c.BotToken,
 	} {
@@ -67,7 +69,7 @@ func (c *Config) completeAPIURL() error {
 // secrets are the signing secrets that are accepted.
 func (c *Config) secrets() []string {
 	var out []string
-	for _, s := range []*Secret{c.SigningSecret, c.SecondSigningSecret} {
+	for _, s := range []*telemetry.Secret{c.SigningSecret, c.SecondSigningSecret} {
 		if s != nil {
 			out = append(out, string(*s))
 		}

@@ -8,10 +8,10 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
+	"github.com/slipway-hq/slipway/internal/telemetry"
 )
 
 const scope = "github.com/slipway-hq/slipway/services/slack-ingress"
@@ -63,11 +63,7 @@ func (m meter) reply(outcome string) {
 // traced puts the span of ctx into the envelope, so that all that follows from
 // the request is one trace.
 func traced(ctx context.Context, env *commandv1.Envelope) {
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(ctx, carrier)
-	if len(carrier) > 0 {
-		env.Trace = carrier
-	}
+	env.Trace = telemetry.Inject(ctx)
 }
 
 // begin starts the root span of a request. What Slack's side sends as trace

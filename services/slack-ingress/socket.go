@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"sync"
@@ -23,6 +24,10 @@ const (
 	// socketConnections of the ten that Slack allows: while one is being
 	// refreshed, the other takes all payloads.
 	socketConnections = 2
+	// socketLife, plus a random part as long again, is when a connection is
+	// renewed. Slack renews each after some hours: both were opened together,
+	// and would be gone together. So ours end before, each at its own time.
+	socketLife = 30 * time.Minute
 	// socketReadLimit is the size of one message; as for an HTTP body.
 	socketReadLimit = maxBody
 	// maxSocketWork bounds payloads in hand of all connections. Beyond it a
@@ -68,11 +73,14 @@ func (s *Service) connection(ctx context.Context, n int, worked *atomic.Bool, sl
 	for ctx.Err() == nil {
 		api := slack.New("", append(s.apiOptions(), slack.OptionAppLevelToken(string(*s.cfg.AppToken)))...)
 		client := socketmode.New(api, socketmode.OptionReadLimit(socketReadLimit), socketmode.OptionLog(log.New(io.Discard, "", 0)))
-		err := s.pump(ctx, client, n, worked, slots)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if !worked.Load() {
+		life, end := context.WithTimeout(ctx, socketLife+rand.N(socketLife)) //nolint:gosec // jitter is no secret
+		err := s.pump(life, client, n, worked, slots)
+		renewed := life.Err() != nil
+		end()
+		switch {
+		case renewed: // or ctx ended
+			continue
+		case !worked.Load():
 			return fmt.Errorf("%w: %w", errTokenRefused, unaddressed(err))
 		}
 		s.log.ErrorContext(ctx, "socket mode connection refused", "connection", n, "error", unaddressed(err))
