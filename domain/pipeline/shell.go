@@ -39,7 +39,9 @@ const (
 	inComment    = "in a comment"
 	afterSlash   = "after a backslash"
 	afterHere    = "after a here-document (<<)"
-	evaluated    = "where the shell would evaluate it as a command"
+	// bash expands the word after >& twice, quotes or not.
+	afterDuplicate = "after >&"
+	evaluated      = "where the shell would evaluate it as a command"
 )
 
 type scanner struct {
@@ -126,7 +128,8 @@ func (s *scanner) commands(end byte, where string) {
 // operator reads what ends a simple command.
 func (s *scanner) operator(w *simple, c byte, parens *int) {
 	if c == '&' && w.redirect && w.start < 0 {
-		s.pos++ // the & of >&2
+		w.duplicate = true // the & of >&2
+		s.pos++
 		return
 	}
 	if c == '(' && s.peek(1) == '(' {
@@ -297,7 +300,9 @@ type simple struct {
 	naming bool
 	// redirect: the current or next word is the target of a redirection.
 	redirect bool
-	name     string
+	// duplicate: that redirection is >& or <&.
+	duplicate bool
+	name      string
 	// evaluates: every later word is evaluated; next: only the next one.
 	evaluates, next bool
 }
@@ -324,6 +329,9 @@ func (w *simple) piece(c byte) {
 		why := w.where
 		if why == "" && (w.evaluates || w.next) {
 			why = evaluated
+		}
+		if why == "" && w.redirect && w.duplicate {
+			why = afterDuplicate
 		}
 		command := w.naming && !w.redirect && !isAssignment(w.text[w.start:w.pos])
 		if !w.take(why, command) {
@@ -356,7 +364,7 @@ func (w *simple) endWord() {
 	w.start, w.next = -1, false
 	switch next := w.peek(0); {
 	case w.redirect:
-		w.redirect = false
+		w.redirect, w.duplicate = false, false
 	case !w.naming:
 		w.next = shells[path.Base(w.name)] && strings.HasPrefix(text, "-") && strings.HasSuffix(text, "c")
 	case prefixing[text], isAssignment(text), (next == '<' || next == '>') && isNumber(text):
