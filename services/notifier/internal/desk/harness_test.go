@@ -268,7 +268,9 @@ func texts(messages []sandbox.Message) []string {
 }
 
 // replies are the texts in the card's thread.
-func (w *world) replies(c sandbox.Message) []string { return texts(w.slack.Thread(c.Channel, c.TS))[1:] }
+func (w *world) replies(c sandbox.Message) []string {
+	return texts(w.slack.Thread(c.Channel, c.TS))[1:]
+}
 
 // stored is what CARDS holds.
 func (w *world) stored(id, milestone string) *commandv1.Card {
