@@ -195,6 +195,15 @@ func drainFor(d time.Duration) option {
 	return func(c *Config, _ *Deps, _ *Runner) { c.DrainTimeout = d }
 }
 
+// nudgedOnly makes the runner rely on nudges.
+func nudgedOnly() option {
+	return func(_ *Config, _ *Deps, r *Runner) {
+		if r != nil {
+			r.lookEvery = time.Hour
+		}
+	}
+}
+
 // leasing replaces the lease.
 func leasing(l *fakeLease) option {
 	return func(_ *Config, _ *Deps, r *Runner) {
@@ -216,6 +225,7 @@ func (w *world) runner(exec Executor, opts ...option) *live {
 	}
 	r, err := New(cfg, deps)
 	must(w.t, err)
+	r.lookEvery = 10 * time.Millisecond
 	for _, o := range opts {
 		o(&Config{}, &Deps{}, r)
 	}

@@ -79,7 +79,7 @@ func (h *hold) traced(ctx context.Context) context.Context {
 // work does what is to be done until the run is held no more.
 func (h *hold) work(ctx context.Context) ending {
 	ctx = h.traced(ctx)
-	h.poll = time.NewTimer(jitter(pollEvery))
+	h.poll = time.NewTimer(jitter(h.lookEvery))
 	defer h.poll.Stop()
 	for {
 		var err error
@@ -150,7 +150,7 @@ func (h *hold) wait(ctx context.Context, until time.Time) error {
 			return nil
 		case <-h.nudged:
 		case <-h.poll.C:
-			h.poll.Reset(jitter(pollEvery))
+			h.poll.Reset(jitter(h.lookEvery))
 		}
 		if h.look(ctx) {
 			return nil
@@ -237,7 +237,7 @@ func (h *hold) oversee(ctx context.Context, a Attempt) (Result, error) {
 			continue
 		case <-h.nudged:
 		case <-h.poll.C:
-			h.poll.Reset(jitter(pollEvery))
+			h.poll.Reset(jitter(h.lookEvery))
 		}
 		if h.look(ctx) {
 			h.obey(stop)

@@ -80,7 +80,9 @@ type Runner struct {
 	host    string
 	metrics *metrics
 	grants  *grants
-	join    func(incarnation string, describe func() *commandv1.Lease, may func() bool) leaseholder
+	// lookEvery is pollEvery; tests choose another.
+	lookEvery time.Duration
+	join      func(incarnation string, describe func() *commandv1.Lease, may func() bool) leaseholder
 
 	// Set by Run.
 	id      string
@@ -130,7 +132,7 @@ func New(cfg Config, deps Deps) (*Runner, error) {
 	if cfg.Name == "" {
 		cfg.Name = host
 	}
-	r := &Runner{cfg: cfg, deps: deps, js: js, log: deps.Logger, host: host, grants: newGrants(deps.Log)}
+	r := &Runner{cfg: cfg, deps: deps, js: js, log: deps.Logger, host: host, grants: newGrants(deps.Log), lookEvery: pollEvery}
 	if r.metrics, err = newMetrics(); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slipway-hq/slipway/domain/run"
+	"github.com/slipway-hq/slipway/internal/topology"
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
 
@@ -32,20 +35,6 @@ func TestRunsAPlanWithOneCommitPerDurablePoint(t *testing.T) {
 	must(t, err)
 	if len(records) != 5 {
 		t.Errorf("%d commits, want 5", len(records))
-	}
-}
-
-func TestRealStepsRunAndFailAndPrint(t *testing.T) {
-	w := newWorld(t)
-	w.runner(nil)
-	w.start("d-ok", w.plan(shell("hello", `echo "hello $SLIPWAY_STEP $SLIPWAY_VERSION" > out.txt`), shell("look", `grep 'hello hello v1' out.txt`)))
-	if s := w.ended("d-ok"); s.Status != run.Succeeded {
-		t.Fatalf("status %s: %s %+v", s.Status, s.Reason, s.Steps)
-	}
-	w.start("d-bad", w.plan(shell("fail", `echo sorry; exit 3`), shell("never", "true")))
-	s := w.ended("d-bad")
-	if s.Status != run.Failed || s.Steps[0].ExitCode != 3 || s.Steps[0].Tail == "" || s.Steps[1].Attempts != 0 {
-		t.Fatalf("status %s: %+v", s.Status, s.Steps)
 	}
 }
 
@@ -82,5 +71,54 @@ func TestRetriesAfterTheDelay(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"flaky/1", "flaky/2", "flaky/3"}, exec.log()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestANudgeIsEnough(t *testing.T) {
+	w, running := newWorld(t), make(chan struct{})
+	exec := &script{do: func(ctx context.Context, _ Attempt, _ Sink) (Result, error) {
+		close(running)
+		return untilStopped(ctx)
+	}}
+	w.runner(exec, nudgedOnly())
+	w.start("d-1", w.plan(shell("long", "x")))
+	<-running
+	s := w.decide("d-1", run.RequestCancel{})
+	must(t, w.nc.Publish(topology.NudgeSubject(s.Claim.Incarnation), []byte("d-1")))
+	if s := w.ended("d-1"); s.Status != run.Cancelled {
+		t.Fatalf("status %s", s.Status)
+	}
+}
+
+func TestARunThatIsOverdueTimesOut(t *testing.T) {
+	w, running := newWorld(t), make(chan struct{})
+	exec := &script{do: func(ctx context.Context, _ Attempt, _ Sink) (Result, error) {
+		close(running)
+		return untilStopped(ctx)
+	}}
+	w.runner(exec)
+	plan := w.plan(shell("long", "x"))
+	plan.Timeout = durationpb.New(time.Minute)
+	w.start("d-1", plan)
+	<-running
+	w.decide("d-1", run.Expire{Now: time.Now().Add(2 * time.Minute)})
+	if s := w.ended("d-1"); s.Status != run.TimedOut {
+		t.Fatalf("status %s", s.Status)
+	}
+}
+
+func TestCancelDuringTheRetryDelay(t *testing.T) {
+	w := newWorld(t)
+	exec := &script{do: func(context.Context, Attempt, Sink) (Result, error) {
+		return Result{Failure: eventv1.StepFailed_CAUSE_EXIT, ExitCode: 1, Error: "exit code 1"}, nil
+	}}
+	w.runner(exec)
+	step := shell("flaky", "x")
+	step.Retry = retries(3, time.Hour)
+	w.start("d-1", w.plan(step))
+	w.until("d-1", "the wait", func(s run.State) bool { return s.Steps[0].Status == run.StepWaiting })
+	w.decide("d-1", run.RequestCancel{})
+	if s := w.ended("d-1"); s.Status != run.Cancelled {
+		t.Fatalf("status %s", s.Status)
 	}
 }

@@ -32,6 +32,10 @@ const (
 	// minPause and maxPause bound the wait before a pull that failed is repeated.
 	minPause = 10 * time.Millisecond
 	maxPause = time.Second
+	// minSetup and maxSetup bound the requests that look a consumer up: a lost
+	// request is noticed soon at first, and an election (up to 7 s) is outlasted.
+	minSetup = 500 * time.Millisecond
+	maxSetup = 10 * time.Second
 	// busyDelay is when a hint that found no room comes back, to any runner.
 	busyDelay = 100 * time.Millisecond
 )
@@ -120,7 +124,7 @@ func (p *pull) run(ctx context.Context) {
 	back := p.nc.StatusChanged(nats.CONNECTED)
 	defer p.nc.RemoveStatusListener(back)
 	for failures := 0; ctx.Err() == nil; {
-		err := p.serve(ctx, back)
+		err := p.whileConnected(ctx, back, min(maxSetup, minSetup<<min(failures, 10)))
 		if ctx.Err() != nil {
 			return
 		}
@@ -139,21 +143,9 @@ func (p *pull) run(ctx context.Context) {
 	}
 }
 
-// serve reaches the consumer, making it when it is absent, and pulls until that
-// fails or the connection was made anew: a single server has then forgotten the
-// consumer and everybody's pulls.
-func (p *pull) serve(ctx context.Context, back <-chan nats.Status) error {
-	if err := topology.EnsurePool(ctx, p.js, p.replicas, p.pool); err != nil {
-		return err
-	}
-	consumer, err := p.js.Consumer(ctx, topology.StreamWork, topology.PoolConsumerName(p.pool))
-	if err != nil {
-		return fmt.Errorf("look up the consumer of pool %s: %w", p.pool, err)
-	}
-	if p.reached != nil {
-		p.reached <- struct{}{}
-		p.reached = nil
-	}
+// whileConnected serves until that fails or the connection was made anew: a
+// single server has then forgotten the consumer and everybody's pulls.
+func (p *pull) whileConnected(ctx context.Context, back <-chan nats.Status, patience time.Duration) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -163,6 +155,17 @@ func (p *pull) serve(ctx context.Context, back <-chan nats.Status) error {
 		case <-ctx.Done():
 		}
 	}()
+	consumer, err := p.consumer(ctx, patience)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if p.reached != nil {
+		p.reached <- struct{}{}
+		p.reached = nil
+	}
 	for {
 		n := p.room.Wait(ctx)
 		if n == 0 {
@@ -172,6 +175,21 @@ func (p *pull) serve(ctx context.Context, back <-chan nats.Status) error {
 			return err
 		}
 	}
+}
+
+// consumer looks the pool's consumer up and makes it when it is absent. A server
+// that has just started drops requests, hence the patience.
+func (p *pull) consumer(ctx context.Context, patience time.Duration) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := topology.EnsurePool(ctx, p.js, p.replicas, p.pool); err != nil {
+		return nil, err
+	}
+	consumer, err := p.js.Consumer(ctx, topology.StreamWork, topology.PoolConsumerName(p.pool))
+	if err != nil {
+		return nil, fmt.Errorf("look up the consumer of pool %s: %w", p.pool, err)
+	}
+	return consumer, nil
 }
 
 // fetch keeps one pull open until it is used up or its time is over.
