@@ -1,8 +1,11 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -144,13 +147,18 @@ func (d *Desk) drain() {
 		}
 	}
 	d.mu.Unlock()
-	for id, sequence := range changed {
-		d.follow(id, sequence)
-	}
+	d.followAll(changed)
 	for _, id := range waiting {
 		if t := d.tracks[id]; t != nil {
 			d.soon(t)
 		}
+	}
+}
+
+// followAll follows runs in the order in which they changed.
+func (d *Desk) followAll(runs map[string]uint64) {
+	for _, id := range slices.SortedFunc(maps.Keys(runs), func(a, b string) int { return cmp.Compare(runs[a], runs[b]) }) {
+		d.follow(id, runs[id])
 	}
 }
 

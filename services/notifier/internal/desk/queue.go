@@ -64,7 +64,12 @@ func newAgenda() agenda {
 			}
 			return a.order < b.order
 		}},
-		later: queue{less: func(a, b *track) bool { return a.due.Before(b.due) }},
+		later: queue{less: func(a, b *track) bool {
+			if !a.due.Equal(b.due) {
+				return a.due.Before(b.due)
+			}
+			return a.order < b.order
+		}},
 	}
 }
 
@@ -82,15 +87,18 @@ func (a *agenda) at(t *track, due time.Time) {
 	heap.Push(&a.later, t)
 }
 
-// now puts the track on the agenda at once.
+// now puts the track on the agenda at once: behind the others of its class when
+// it was not on it, else where it stood among them.
 func (a *agenda) now(t *track) {
 	if t.in == &a.ready {
 		heap.Fix(&a.ready, t.position)
 		return
 	}
+	if t.in == nil {
+		a.order++
+		t.order = a.order
+	}
 	a.remove(t)
-	a.order++
-	t.order = a.order
 	heap.Push(&a.ready, t)
 }
 

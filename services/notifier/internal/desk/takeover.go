@@ -16,11 +16,11 @@ const requesterAPI = "api:"
 // TakeOver finds all work: runs whose card is not settled, and runs without a
 // card that should have one. It reads every card once.
 func (d *Desk) TakeOver(ctx context.Context) error {
-	known := map[string]bool{}
+	known, found := map[string]bool{}, map[string]uint64{}
 	err := d.ledger.Each(ctx, func(c *commandv1.Card, _ time.Time) {
 		known[c.GetRun()] = true
 		if !c.GetFinal() {
-			d.follow(c.GetRun(), 0)
+			found[c.GetRun()] = 0
 		}
 	})
 	if err != nil {
@@ -30,7 +30,7 @@ func (d *Desk) TakeOver(ctx context.Context) error {
 	d.board.Read(func(b *board.Board) {
 		b.Each(func(l *board.Live) {
 			if !known[l.State.ID] && d.ours(&l.State) && (!l.State.Status.Ended() || l.State.Finished.After(oldest)) {
-				d.follow(l.State.ID, l.State.Sequence)
+				found[l.State.ID] = l.State.Sequence
 			}
 		})
 		b.Summaries(func(s *board.Summary) bool {
@@ -38,11 +38,12 @@ func (d *Desk) TakeOver(ctx context.Context) error {
 				return false // those before it ended earlier
 			}
 			if !known[s.ID] && s.Status != run.Refused && !strings.HasPrefix(s.Requester.Value(), requesterAPI) {
-				d.follow(s.ID, s.Sequence) // the log says where its card goes
+				found[s.ID] = s.Sequence // the log says where its card goes
 			}
 			return true
 		})
 	})
+	d.followAll(found)
 	return nil
 }
 
