@@ -90,6 +90,13 @@ func (i *incarnation) keepLease(work context.Context, abandon context.CancelCaus
 		}
 	})
 	group.Go(func() {
+		select {
+		case <-i.crash:
+			lose(errors.New("it was told to crash"))
+		case <-ctx.Done():
+		}
+	})
+	group.Go(func() {
 		if i.outlive(ctx) {
 			lose(errors.New("the lease was not renewed in time"))
 		}

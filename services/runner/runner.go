@@ -69,6 +69,9 @@ type Deps struct {
 	Timing lease.Timing
 	// Version of the program, for people.
 	Version string
+	// StepEnv is given to every real process beside its plan's environment; nil
+	// for nothing.
+	StepEnv func() map[string]string
 }
 
 // Runner takes runs and executes them. Make it with New, start it with Run.
@@ -76,6 +79,7 @@ type Runner struct {
 	cfg     Config
 	deps    Deps
 	js      jetstream.JetStream
+	crash   chan struct{} // see Crash
 	log     *slog.Logger
 	host    string
 	metrics *metrics
@@ -89,6 +93,7 @@ type Runner struct {
 	journal *journal.Journal
 	output  *output.Writer
 	exec    Executor
+	sweep   func()                      // removes what nobody needs any more
 	await   func(context.Context) error // until no process of an earlier start lives
 }
 
@@ -132,7 +137,7 @@ func New(cfg Config, deps Deps) (*Runner, error) {
 	if cfg.Name == "" {
 		cfg.Name = host
 	}
-	r := &Runner{cfg: cfg, deps: deps, js: js, log: deps.Logger, host: host, grants: newGrants(deps.Log), lookEvery: pollEvery}
+	r := &Runner{crash: make(chan struct{}, 1), cfg: cfg, deps: deps, js: js, log: deps.Logger, host: host, grants: newGrants(deps.Log), lookEvery: pollEvery}
 	if r.metrics, err = newMetrics(); err != nil {
 		return nil, err
 	}
@@ -173,12 +178,23 @@ func (r *Runner) Run(ctx context.Context, ready func()) (err error) {
 	return nil
 }
 
+// Crash makes the runner lose its work at once, as if it had been killed: its
+// processes die, nothing is given back, and a new incarnation finds the claims
+// and resumes. It is for showing just that.
+func (r *Runner) Crash() {
+	select {
+	case r.crash <- struct{}{}:
+	default:
+	}
+}
+
 // background starts what works for all incarnations, beyond the end of ctx, and
 // returns what stops it.
 func (r *Runner) background(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var group sync.WaitGroup
 	group.Go(func() { r.output.Run(ctx) })
+	group.Go(r.sweep)
 	return func() {
 		cancel()
 		group.Wait()
@@ -194,12 +210,14 @@ func (r *Runner) open() (err error) {
 		return err
 	}
 	r.output = output.New(r.js, r.log)
+	r.sweep = func() {}
 	if r.exec, r.await = r.deps.Executor, func(context.Context) error { return nil }; r.exec == nil {
-		processes, err := newSteps(r.cfg.Dir, r.js, r.log, r.deps.Timing.SelfKillAfter)
+		processes, err := newSteps(r.cfg.Dir, r.js, r.log, r.deps.Timing.SelfKillAfter, r.deps.StepEnv)
 		if err != nil {
 			return err
 		}
 		r.exec, r.await = processes, processes.awaitPredecessors
+		r.sweep = func() { processes.sweep(r.journal.Holds) }
 	}
 	return nil
 }

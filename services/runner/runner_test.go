@@ -2,13 +2,17 @@ package runner
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/slipway-hq/slipway/domain/run"
+	"github.com/slipway-hq/slipway/internal/lifecycle"
 	"github.com/slipway-hq/slipway/internal/topology"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
@@ -120,5 +124,36 @@ func TestCancelDuringTheRetryDelay(t *testing.T) {
 	w.decide("d-1", run.RequestCancel{})
 	if s := w.ended("d-1"); s.Status != run.Cancelled {
 		t.Fatalf("status %s", s.Status)
+	}
+}
+
+// TestPoolsShareTheRoom gives two pools room for one run.
+func TestPoolsShareTheRoom(t *testing.T) {
+	w, exec := newWorld(t), &script{}
+	w.runner(exec, func(c *Config, _ *Deps, _ *Runner) { c.Pools, c.Capacity = []string{"default", "big iron"}, 1 })
+	for i := range 6 {
+		hint := w.request(fmt.Sprintf("d-%d", i), w.plan(shell("a", "x")))
+		data, err := proto.Marshal(hint)
+		must(t, err)
+		_, err = w.js.Publish(t.Context(), topology.WorkSubject([]string{"default", "big iron"}[i%2], hint.GetRun()), data)
+		must(t, err)
+	}
+	for i := range 6 {
+		if s := w.ended(fmt.Sprintf("d-%d", i)); s.Status != run.Succeeded {
+			t.Errorf("d-%d: %s", i, s.Status)
+		}
+	}
+	if n := len(exec.log()); n != 6 {
+		t.Errorf("%d attempts, want 6", n)
+	}
+}
+
+func TestASecondRunnerInTheFolderIsRefused(t *testing.T) {
+	w, dir := newWorld(t), t.TempDir()
+	w.runner(&script{}, in(dir))
+	r, err := New(Config{Dir: dir}, Deps{Log: w.log, Conn: w.nc, Logger: logger(t), Executor: &script{}})
+	must(t, err)
+	if err := r.Run(t.Context(), func() {}); !errors.Is(err, lifecycle.ErrLocked) {
+		t.Errorf("got %v, want ErrLocked", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -30,9 +31,10 @@ type steps struct {
 	lockFile string
 	watchdog time.Duration
 	log      *slog.Logger
+	extra    func() map[string]string
 }
 
-func newSteps(dir string, js jetstream.JetStream, log *slog.Logger, watchdog time.Duration) (*steps, error) {
+func newSteps(dir string, js jetstream.JetStream, log *slog.Logger, watchdog time.Duration, extra func() map[string]string) (*steps, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("find the data folder: %w", err)
@@ -43,12 +45,27 @@ func newSteps(dir string, js jetstream.JetStream, log *slog.Logger, watchdog tim
 	}
 	return &steps{
 		root: root, store: objects.New(js), values: workspace.Process{},
-		lockFile: filepath.Join(dir, "steps.lock"), watchdog: watchdog, log: log,
+		lockFile: filepath.Join(dir, "steps.lock"), watchdog: watchdog, log: log, extra: extra,
 	}, nil
 }
 
 func (x *steps) awaitPredecessors(ctx context.Context) error {
 	return step.AwaitPredecessors(ctx, x.lockFile)
+}
+
+// workspaceAge is how long a workspace is kept that no run asks for any more: one
+// whose run went on elsewhere.
+const workspaceAge = 7 * 24 * time.Hour
+
+// sweep removes old workspaces except those that keep asks for.
+func (x *steps) sweep(keep func(run string) bool) {
+	removed, err := x.root.Sweep(time.Now().Add(-workspaceAge), keep)
+	if err != nil {
+		x.log.Warn("old workspaces could not be removed", "error", err)
+	}
+	if removed > 0 {
+		x.log.Info("old workspaces removed", "count", removed)
+	}
 }
 
 // Forget removes the workspace of a run.
@@ -136,7 +153,7 @@ func (x *steps) spec(w *workspace.Workspace, a Attempt) (step.Spec, error) {
 	if err != nil {
 		return step.Spec{}, err
 	}
-	env, secrets, err := w.Environment(environment(w, a), x.values)
+	env, secrets, err := w.Environment(x.environment(w, a), x.values)
 	if err != nil {
 		return step.Spec{}, err
 	}
@@ -169,7 +186,7 @@ func folder(w *workspace.Workspace, dir string) (string, error) {
 	return path, nil
 }
 
-func environment(w *workspace.Workspace, a Attempt) workspace.EnvSpec {
+func (x *steps) environment(w *workspace.Workspace, a Attempt) workspace.EnvSpec {
 	plan, version := a.Command(), a.Version
 	if version == "" {
 		version = w.Checkout().Version()
@@ -178,6 +195,9 @@ func environment(w *workspace.Workspace, a Attempt) workspace.EnvSpec {
 		"SLIPWAY_RUN": a.Run, "SLIPWAY_SERVICE": a.Service, "SLIPWAY_ENVIRONMENT": a.Environment, "SLIPWAY_VERSION": version,
 		"SLIPWAY_STEP": plan.GetName(), "SLIPWAY_ATTEMPT": strconv.FormatUint(uint64(a.Number), 10), "SLIPWAY_FENCE": strconv.FormatUint(a.Fence, 10),
 	}}
+	if x.extra != nil {
+		maps.Copy(spec.Own, x.extra())
+	}
 	for _, name := range plan.GetEnvFrom() {
 		spec.From = append(spec.From, workspace.Reference{Env: name})
 	}

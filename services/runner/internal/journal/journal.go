@@ -105,6 +105,13 @@ func (j *Journal) Held() []string {
 	return slices.Sorted(maps.Keys(j.held))
 }
 
+// Holds tells whether run may be held.
+func (j *Journal) Holds(run string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.held[run]
+}
+
 // Close closes the file.
 func (j *Journal) Close() error {
 	j.mu.Lock()
