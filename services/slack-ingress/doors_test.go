@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ import (
 	"github.com/slipway-hq/slipway/internal/natsnode/natsnodetest"
 	"github.com/slipway-hq/slipway/internal/settings"
 	"github.com/slipway-hq/slipway/internal/telemetry"
+	"github.com/slipway-hq/slipway/internal/topology"
 	"github.com/slipway-hq/slipway/sandbox"
 	ingress "github.com/slipway-hq/slipway/services/slack-ingress"
 )
@@ -529,4 +531,44 @@ func TestHandlerIsClosedBeforeAndAfterRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("after")
+}
+
+// A listener that never acknowledges stands for a store that hangs. Whoever is
+// let in learns that nothing is certain, the rest that nothing was done.
+func TestAHangingStoreIsBoundedAndNamedHonestly(t *testing.T) {
+	w := newWorld(t, nil)
+	if err := w.js.DeleteStream(within(t, patience), topology.StreamInbox); err != nil {
+		t.Fatal(err)
+	}
+	sub, err := w.js.Conn().SubscribeSync(topology.InboxSubject("slash", sandbox.TeamID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	const crowd = 300 // more than are let in at once
+	var (
+		group             sync.WaitGroup
+		unconfirmed, busy atomic.Int32
+	)
+	for i := range crowd {
+		group.Go(func() {
+			began := time.Now()
+			status, body := w.post("/slack/commands", formType, slashForm(fmt.Sprintf("%d.x", i), "web to staging"), 0, nil)
+			switch {
+			case time.Since(began) > 2900*time.Millisecond:
+				t.Errorf("answered after %v", time.Since(began))
+			case status == http.StatusOK && strings.Contains(body, "*not confirm*") && strings.Contains(body, "d-"):
+				unconfirmed.Add(1)
+			case status == http.StatusOK && strings.Contains(body, "*not accepted*"), status == http.StatusServiceUnavailable:
+				busy.Add(1)
+			default:
+				t.Errorf("%d %q", status, body)
+			}
+		})
+	}
+	group.Wait()
+	if unconfirmed.Load() == 0 || busy.Load() == 0 {
+		t.Errorf("%d unconfirmed, %d turned away; want both", unconfirmed.Load(), busy.Load())
+	}
+	t.Logf("%d unconfirmed, %d turned away", unconfirmed.Load(), busy.Load())
 }
