@@ -33,7 +33,7 @@ func (v View) summary() string {
 	s := &v.Story.State
 	text := fmt.Sprintf("%s: %s (%s)", what(s), v.statusWord(), v.Short)
 	if v.Shown.Reason != "" {
-		text += ". " + grammar.Escape(cut(v.Shown.Reason, maxReason))
+		text += ". " + flat(v.Shown.Reason, maxReason)
 	}
 	return text
 }

@@ -90,7 +90,7 @@ func stepLine(s *run.State, i int) string {
 		}
 	}
 	switch {
-	case st.Status == run.StepRunning:
+	case st.Status == run.StepRunning && s.Claimed():
 		line += " since " + clock(st.Started)
 	case st.Status == run.StepSucceeded && !st.Started.IsZero():
 		line += " " + spent(st.Finished.Sub(st.Started))
@@ -103,6 +103,9 @@ func stepLine(s *run.State, i int) string {
 }
 
 func stepWord(s *run.State, st *run.Step) string {
+	if st.Status == run.StepRunning && !s.Claimed() || st.Status == run.StepPending && st.Interrupted && !s.Status.Ended() {
+		return "🔁 interrupted" // its runner was lost, or it waits for its probe
+	}
 	switch st.Status {
 	case run.StepRunning:
 		return "▶️ running"
@@ -115,9 +118,6 @@ func stepWord(s *run.State, st *run.Step) string {
 	case run.StepCarried:
 		return "⏭️ carried over"
 	case run.StepPending:
-	}
-	if st.Interrupted && !s.Status.Ended() {
-		return "🔁 interrupted"
 	}
 	return pendingWord(s)
 }

@@ -87,7 +87,7 @@ func lastLines(text string) string {
 // question is said in the thread, with its buttons beside it, and names the
 // person who asked for the run: without an answer nothing goes on.
 func question(v View, m Milestone) Message {
-	text := fmt.Sprintf("❓ %s%s", address(v), grammar.Escape(cut(m.Question, maxReason)))
+	text := fmt.Sprintf("❓ %s%s", address(v), flat(m.Question, maxReason))
 	if !m.Deadline.IsZero() {
 		text += " Without an answer it ends at " + clock(m.Deadline) + "."
 	}

@@ -54,11 +54,14 @@ func cut(text string, n int) string {
 	return string([]rune(text)[:n-1]) + "…"
 }
 
-// name is a short value inside a sentence, without marks of its own.
-func name(text string) string {
-	text = strings.NewReplacer("*", "∗", "~", "∼", "`", "ˋ", "\n", " ").Replace(cut(text, maxName))
-	return grammar.Escape(text)
-}
+// marks are what would format text; these look alike and do not.
+var marks = strings.NewReplacer("*", "∗", "~", "∼", "`", "ˋ", "\n", " ")
+
+// flat is text inside a sentence, on one line and without marks of its own.
+func flat(text string, n int) string { return grammar.Escape(marks.Replace(cut(text, n))) }
+
+// name is a short value inside a sentence.
+func name(text string) string { return flat(text, maxName) }
 
 // bold is a name in bold.
 func bold(text string) string { return "*" + name(text) + "*" }
@@ -84,13 +87,14 @@ func clock(t time.Time) string {
 	return fmt.Sprintf("<!date^%d^{time_secs}|%s>", t.Unix(), t.UTC().Format("15:04:05 UTC"))
 }
 
+// least is the shortest duration that is worth a number.
+const least = 100 * time.Millisecond
+
 // spent is a duration as people say it.
 func spent(d time.Duration) string {
 	switch {
-	case d < 100*time.Millisecond:
-		return "under 0.1 s"
 	case d < 10*time.Second:
-		return fmt.Sprintf("%.1f s", d.Seconds())
+		return fmt.Sprintf("%.1f s", max(d.Seconds(), least.Seconds()))
 	case d < time.Minute:
 		return fmt.Sprintf("%d s", int(d.Seconds()))
 	case d < time.Hour:
