@@ -572,3 +572,19 @@ func TestAHangingStoreIsBoundedAndNamedHonestly(t *testing.T) {
 	}
 	t.Logf("%d unconfirmed, %d turned away", unconfirmed.Load(), busy.Load())
 }
+
+func TestItRecoversByItselfWhenJetStreamReturns(t *testing.T) {
+	w := newWorld(t, nil)
+	if err := w.node.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.until("not ready", func() bool { return w.svc.Ready(within(t, time.Second)) != nil })
+	if err := w.node.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	w.until("ready again", func() bool { return w.svc.Ready(within(t, time.Second)) == nil })
+	w.orchestrate(accepted)
+	if status, body := w.post("/slack/commands", formType, slashForm("1.2.x", "web to staging"), 0, nil); status != 200 || !strings.Contains(body, `"accepted"`) {
+		t.Errorf("%d %q", status, body)
+	}
+}

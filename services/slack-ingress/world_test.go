@@ -228,6 +228,19 @@ func (w *world) sees(user, channel string, want func(sandbox.Message) bool) {
 	}
 }
 
+// until polls a condition that nobody announces.
+func (w *world) until(what string, holds func() bool) {
+	w.t.Helper()
+	ctx := within(w.t, patience)
+	for !holds() {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			w.t.Fatalf("never %s; log:\n%s", what, w.log)
+		}
+	}
+}
+
 func accepted(*commandv1.Envelope) *commandv1.Answer {
 	return &commandv1.Answer{Visibility: commandv1.Answer_VISIBILITY_PUBLIC, Text: "accepted", Run: "d-x"}
 }
