@@ -57,7 +57,7 @@ func storeLimit(dir string, want int64) (int64, error) {
 }
 
 func chooseLimit(dir string) (int64, error) {
-	free, err := freeDisk(dir)
+	free, err := FreeDisk(dir)
 	if err != nil {
 		return 0, fmt.Errorf("ask for the free disk under %s: %w", dir, err)
 	}

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// freeDisk returns the bytes that we may still write under dir.
-func freeDisk(dir string) (int64, error) {
+// FreeDisk returns the bytes that we may still write under dir.
+func FreeDisk(dir string) (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, err

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// freeDisk returns the bytes that we may still write under dir.
-func freeDisk(dir string) (int64, error) {
+// FreeDisk returns the bytes that we may still write under dir.
+func FreeDisk(dir string) (int64, error) {
 	path, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
 		return 0, err

@@ -170,7 +170,7 @@ func (c *clerk) query(ctx context.Context, e *commandv1.Envelope) *commandv1.Ans
 }
 
 func (c *clerk) question(ctx context.Context, e *commandv1.Envelope, s grammar.Sentence) *commandv1.Answer {
-	if denial := policy.MayStart(policy.Rule{}, subjectOf(e), ""); denial != nil {
+	if denial := policy.MayAsk(subjectOf(e)); denial != nil {
 		return refusalAnswer(denial.Code, denial.Sentence, nil)
 	}
 	switch s.Verb {

@@ -145,7 +145,7 @@ func (d *desk) authorise(cfg *adopted, who asker, environment string) error {
 
 // steer checks whether the asker may cancel, retry or answer for a run. An
 // environment that left the configuration is nobody's but the requester's.
-func (d *desk) steer(who asker, s run.State, verb string) error {
+func (d *desk) steer(who asker, s run.State) error {
 	cfg := d.config()
 	if cfg == nil {
 		return errNoConfig
@@ -154,11 +154,8 @@ func (d *desk) steer(who asker, s run.State, verb string) error {
 	if _, ok := cfg.config.Environments[s.Environment]; !ok {
 		rule = policy.Rule{Environment: s.Environment, Protected: s.Plan.GetProtected()}
 	}
-	requester := policy.Subject{Team: s.Requester.GetTeam(), User: s.Requester.GetUser()}
-	if s.Requester.GetKind() == eventv1.Principal_KIND_SLACK_USER {
-		requester.Kind = policy.KindSlack
-	}
-	if denial := policy.MaySteer(verb, rule, requester, who.subject, who.origin.GetChannel()); denial != nil {
+	owner := policy.Owner{Team: s.Requester.GetTeam(), User: s.Requester.GetUser()}
+	if denial := policy.MaySteer(rule, who.subject, who.origin.GetChannel(), owner); denial != nil {
 		return denial
 	}
 	return nil
@@ -166,7 +163,7 @@ func (d *desk) steer(who asker, s run.State, verb string) error {
 
 // cancel asks for the end of a run.
 func (d *desk) cancel(ctx context.Context, who asker, id, reason string) (run.State, error) {
-	return d.change(ctx, who, id, "cancel", run.RequestCancel{Reason: reason})
+	return d.change(ctx, who, id, run.RequestCancel{Reason: reason})
 }
 
 // answer gives a person's word on the open question.
@@ -178,15 +175,15 @@ func (d *desk) answer(ctx context.Context, who asker, id string, word eventv1.St
 	if s.Question == nil {
 		return s, run.ErrNoAsk
 	}
-	return d.change(ctx, who, id, "answer", run.Answer{Step: s.Question.Step, Answer: word})
+	return d.change(ctx, who, id, run.Answer{Step: s.Question.Step, Answer: word})
 }
 
-func (d *desk) change(ctx context.Context, who asker, id, verb string, c run.Command) (run.State, error) {
+func (d *desk) change(ctx context.Context, who asker, id string, c run.Command) (run.State, error) {
 	h, err := engine.Open(ctx, d.log, topology.RunSubject(id), run.State{}, foldRun)
 	if err != nil {
 		return run.State{}, err
 	}
-	if err := d.steer(who, h.State(), verb); err != nil {
+	if err := d.steer(who, h.State()); err != nil {
 		return h.State(), err
 	}
 	s, err := d.do(ctx, h, who, c)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/domain/identity"
-	"github.com/slipway-hq/slipway/domain/policy"
 	"github.com/slipway-hq/slipway/domain/run"
 	"github.com/slipway-hq/slipway/internal/eventlog"
 )
@@ -22,9 +21,7 @@ var apiCodes = []struct {
 }{
 	{run.ErrIdentity.Code, connect.CodeAlreadyExists},
 	{run.ErrAbsent.Code, connect.CodeNotFound},
-	{policy.CodeRun, connect.CodePermissionDenied},
-	{policy.CodeEnvironment, connect.CodePermissionDenied},
-	{"E-WHO-", connect.CodePermissionDenied},
+	{"E-POLICY-", connect.CodePermissionDenied},
 	{"E-RUN-", connect.CodeFailedPrecondition},
 	{"E-STEP-", connect.CodeFailedPrecondition},
 	{"E-CONFIG-", connect.CodeFailedPrecondition},

@@ -7,15 +7,14 @@ import (
 
 	"connectrpc.com/connect"
 	"connectrpc.com/grpcreflect"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
-	healthv1 "github.com/slipway-hq/slipway/gen/grpc/health/v1"
-	"github.com/slipway-hq/slipway/gen/grpc/health/v1/healthv1connect"
 	"github.com/slipway-hq/slipway/gen/slipway/api/v1/apiv1connect"
 )
 
 // apiServices are what reflection lists and health answers for.
 var apiServices = []string{
-	apiv1connect.RunServiceName, apiv1connect.LaneServiceName, apiv1connect.SystemServiceName, healthv1connect.HealthName,
+	apiv1connect.RunServiceName, apiv1connect.LaneServiceName, apiv1connect.SystemServiceName, healthService,
 }
 
 // meta mounts reflection and health, which gRPC tools expect.
@@ -23,10 +22,20 @@ func (o *Orchestrator) meta(mount func(string, http.Handler), options ...connect
 	reflector := grpcreflect.NewStaticReflector(apiServices...)
 	mount(grpcreflect.NewHandlerV1(reflector, options...))
 	mount(grpcreflect.NewHandlerV1Alpha(reflector, options...))
-	mount(healthv1connect.NewHealthHandler(&health{o}, options...))
+	h := &health{o}
+	mount(healthCheck, connect.NewUnaryHandlerSimple(healthCheck, h.Check, options...))
+	mount(healthWatch, connect.NewServerStreamHandlerSimple(healthWatch, h.Watch, options...))
 }
 
-// health serves the gRPC health checking protocol.
+// Names of the gRPC health checking protocol (github.com/grpc/grpc,
+// doc/health-checking.md).
+const (
+	healthService = "grpc.health.v1.Health"
+	healthCheck   = "/" + healthService + "/Check"
+	healthWatch   = "/" + healthService + "/Watch"
+)
+
+// health serves it.
 type health struct{ o *Orchestrator }
 
 func (h *health) status(service string) (*healthv1.HealthCheckResponse, error) {

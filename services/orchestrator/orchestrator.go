@@ -155,7 +155,7 @@ func (o *Orchestrator) Run(ctx context.Context, ready func()) error {
 		group.Go(func() error { return o.intake.queries(ctx) })
 		group.Go(func() error { return o.janitor(ctx) })
 		if o.cfg.File != "" {
-			group.Go(func() error { configfile.Watch(ctx, o.cfg.File, 0, o.changed(ctx)); return ctx.Err() })
+			group.Go(func() error { return configfile.Watch(ctx, o.cfg.File, o.changed(ctx)) })
 		}
 		ready()
 		return nil
@@ -271,11 +271,11 @@ func (o *Orchestrator) settings(lane string) *eventv1.LaneSettings {
 
 // world is what reasons depend on beside the log.
 func (o *Orchestrator) world() board.World {
-	return board.World{Now: o.deps.Now(), Runners: o.runners, Settings: o.settings}
+	return board.World{Now: o.deps.Now(), Runners: o.Runners, Settings: o.settings}
 }
 
-// runners counts the live runners of a pool; -1: not known.
-func (o *Orchestrator) runners(pool string) int {
+// Runners counts the live runners of a pool; -1: not known.
+func (o *Orchestrator) Runners(pool string) int {
 	leases, known := o.watch.Live()
 	if !known {
 		return -1

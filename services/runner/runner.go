@@ -47,10 +47,10 @@ const (
 
 // Config is what an operator may choose.
 type Config struct {
-	Pools        []string      `help:"Pools whose runs this runner takes." default:"default" env:"SLIPWAY_RUNNER_POOLS"`
-	Capacity     int           `help:"Most runs at one time; 0 means twice the processors, at least 4." default:"0" env:"SLIPWAY_RUNNER_CAPACITY"`
-	Name         string        `help:"Name that people see; the host's when empty." env:"SLIPWAY_RUNNER_NAME"`
-	DrainTimeout time.Duration `help:"How long a stopping runner waits for the end of the steps that run." default:"60s" env:"SLIPWAY_RUNNER_DRAIN_TIMEOUT"`
+	Pools        []string      `name:"runner-pools" help:"Pools whose runs this runner takes." default:"default" env:"SLIPWAY_RUNNER_POOLS"`
+	Capacity     int           `name:"runner-capacity" help:"Most runs at one time; 0 means twice the processors, at least 4." default:"0" env:"SLIPWAY_RUNNER_CAPACITY"`
+	Name         string        `name:"runner-name" help:"Name that people see; the host's when empty." env:"SLIPWAY_RUNNER_NAME"`
+	DrainTimeout time.Duration `name:"runner-drain-timeout" help:"How long a stopping runner waits for the end of the steps that run." default:"60s" env:"SLIPWAY_RUNNER_DRAIN_TIMEOUT"`
 
 	// Dir is the data folder: identity, workspaces, caches. One process at a time.
 	Dir string `kong:"-"`

@@ -1,0 +1,35 @@
+// Command orchestrator runs the orchestrator alone, against NATS_URL: intake,
+// dispatcher and the Connect API. `slipway up` runs the same with everything
+// else in one process.
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/slipway-hq/slipway/cmd/internal/host"
+	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
+	"github.com/slipway-hq/slipway/internal/telemetry"
+	"github.com/slipway-hq/slipway/services/notifier"
+	"github.com/slipway-hq/slipway/services/orchestrator"
+)
+
+type cli struct {
+	host.Flags
+	Config   string           `help:"The configuration, slipway.yaml; empty: the one adopted before." env:"SLIPWAY_CONFIG" type:"path"`
+	APIToken telemetry.Secret `name:"api-token" env:"SLIPWAY_API_TOKEN" hidden:"" help:"Token that API callers must give."`
+	Slack    notifier.Config  `embed:""`
+}
+
+func main() {
+	var c cli
+	drain := func() time.Duration { return 15 * time.Second }
+	host.Main("orchestrator", "Decides, dispatches and answers: Slipway's API.", &c, &c.Flags, drain, func(_ context.Context, h *host.Host) error {
+		var checks []func(context.Context) []*apiv1.Check
+		if c.Slack.BotToken != "" {
+			checks = append(checks, host.SlackChecks(c.Slack))
+		}
+		_, err := h.Orchestrator(orchestrator.Config{File: c.Config, Token: c.APIToken}, checks...)
+		return err
+	})
+}
