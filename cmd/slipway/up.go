@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/slipway-hq/slipway/cmd/internal/host"
+	"github.com/slipway-hq/slipway/examples"
+	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
+	"github.com/slipway-hq/slipway/internal/lifecycle"
+	"github.com/slipway-hq/slipway/internal/localenv"
+	"github.com/slipway-hq/slipway/internal/natsconn"
+	"github.com/slipway-hq/slipway/internal/natsnode"
+	"github.com/slipway-hq/slipway/internal/settings"
+	"github.com/slipway-hq/slipway/internal/telemetry"
+	"github.com/slipway-hq/slipway/internal/topology"
+	"github.com/slipway-hq/slipway/sandbox"
+	"github.com/slipway-hq/slipway/services/notifier"
+	"github.com/slipway-hq/slipway/services/orchestrator"
+	"github.com/slipway-hq/slipway/services/runner"
+	ingress "github.com/slipway-hq/slipway/services/slack-ingress"
+)
+
+// UpCmd runs everything in one process.
+type UpCmd struct {
+	Data          string           `help:"Folder for everything that is kept." default:".slipway" env:"SLIPWAY_DATA" type:"path"`
+	Config        string           `help:"Configuration; else slipway.yaml here or in a folder above, else the example." env:"SLIPWAY_CONFIG" type:"path"`
+	SandboxListen settings.Address `help:"Address of the stand-in Slack, which starts when no bot token is set." default:"127.0.0.1:8065" env:"SLIPWAY_SANDBOX_LISTEN"`
+	NoSync        bool             `help:"Do not flush every write to disk. Faster, and a power cut loses what was acknowledged." env:"SLIPWAY_NO_SYNC"`
+
+	host.Flags   `embed:""`
+	Ingress      ingress.Config   `embed:""`
+	Runner       runner.Config    `embed:""`
+	EditInterval time.Duration    `name:"card-edit-interval" env:"SLIPWAY_CARD_EDIT_INTERVAL" default:"3s" help:"Least time between two edits of one card."`
+	Tick         time.Duration    `name:"card-tick" env:"SLIPWAY_CARD_TICK" default:"15s" help:"How often the elapsed time of a running card moves on."`
+	APIToken     telemetry.Secret `name:"api-token" env:"SLIPWAY_API_TOKEN" hidden:"" help:"Token that API callers must give."`
+}
+
+// Run starts everything and returns when it was told to stop and has drained.
+func (u *UpCmd) Run() error {
+	ctx, stop := lifecycle.Interruptible(context.Background())
+	defer stop()
+	logger, err := u.Log.Logger(os.Stderr)
+	if err != nil {
+		return err
+	}
+	up := &up{UpCmd: u, logger: logger}
+	return up.run(ctx)
+}
+
+// up is one start.
+type up struct {
+	*UpCmd
+	logger  *slog.Logger
+	host    *host.Host
+	config  string
+	example bool
+	sandbox *sandbox.Server
+	local   *localenv.Server
+	orch    *orchestrator.Orchestrator
+	runner  *runner.Runner
+	facts   func() natsnode.Facts // nil with an external cluster
+}
+
+func (u *up) run(ctx context.Context) error {
+	if err := u.findConfig(); err != nil {
+		return err
+	}
+	if err := u.open(ctx); err != nil {
+		return err
+	}
+	if err := u.build(ctx); err != nil {
+		return errors.Join(err, u.host.Close(ctx))
+	}
+	return u.host.Run(ctx, u.UpCmd.Runner.DrainTimeout+drainMore, u.greet)
+}
+
+// drainMore is what stopping takes beyond the steps that run.
+const drainMore = 10 * time.Second
+
+// findConfig decides which configuration to use; the example is written into
+// the data folder, where people may edit it.
+func (u *up) findConfig() error {
+	if u.config = u.Config; u.config != "" {
+		return nil
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return fmt.Errorf("find the working folder: %w", err)
+	}
+	for {
+		path := filepath.Join(dir, "slipway.yaml")
+		if _, err := os.Stat(path); err == nil {
+			u.config = path
+			return nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			break
+		}
+		dir = parent
+	}
+	u.example = true
+	u.config, err = examples.Materialise(filepath.Join(u.Data, "example"))
+	return err
+}
+
+// open brings NATS: the embedded server, unless a cluster is named.
+func (u *up) open(ctx context.Context) (err error) {
+	if u.NATS.External() {
+		dial := func(name string) (*nats.Conn, error) { return natsconn.Dial(ctx, name, u.NATS.Settings(), u.logger) }
+		u.host, err = host.Prepare(ctx, "slipway", u.Flags, u.logger, dial, topology.DefaultStore)
+		return err
+	}
+	node, err := natsnode.Start(natsnode.Config{Dir: filepath.Join(u.Data, "nats"), NoSync: u.NoSync, Logger: u.logger.With("service", "nats")})
+	if errors.Is(err, lifecycle.ErrLocked) {
+		return fmt.Errorf("another slipway uses the data in %s: stop it, or give this one its own with --data (%w)", u.Data, err)
+	}
+	if err != nil {
+		return err
+	}
+	u.facts = node.Facts
+	flags := u.Flags
+	flags.Replicas = 1
+	dial := func(name string) (*nats.Conn, error) { return node.Connect(name) }
+	if u.host, err = host.Prepare(ctx, "slipway", flags, u.logger, dial, node.Facts().MaxStore); err != nil {
+		return errors.Join(err, node.Shutdown(ctx))
+	}
+	u.host.OnCloseLast(node.Shutdown)
+	return nil
+}
+
+func (u *up) build(ctx context.Context) error {
+	if err := u.openSlack(); err != nil {
+		return err
+	}
+	if err := u.openExample(ctx); err != nil {
+		return err
+	}
+	slack := notifier.Config{APIURL: u.Ingress.APIURL, EditInterval: u.EditInterval, Tick: u.Tick}
+	if u.Ingress.BotToken != nil {
+		slack.BotToken = *u.Ingress.BotToken
+	}
+	var err error
+	u.orch, err = u.host.Orchestrator(orchestrator.Config{File: u.config, Token: u.APIToken}, u.syncCheck, diskCheck(u.Data), host.SlackChecks(slack))
+	if err != nil {
+		return err
+	}
+	if err := u.host.Notifier(slack, u.orch.Runners); err != nil {
+		return err
+	}
+	u.runner, err = u.host.Runner(u.UpCmd.Runner, filepath.Join(u.Data, "runner"), runner.Deps{StepEnv: u.stepEnv})
+	if err != nil {
+		return err
+	}
+	return u.host.Ingress(u.Ingress)
+}
+
+// openSlack starts the stand-in when there is no real one.
+func (u *up) openSlack() (err error) {
+	if u.Ingress.BotToken != nil {
+		return nil
+	}
+	mode := sandbox.HTTP
+	u.sandbox, err = sandbox.New(sandbox.Config{
+		Listen: string(u.SandboxListen), Target: u.host.URL(), Delivery: mode, StateFile: filepath.Join(u.Data, "sandbox.json"),
+		KillRunner: u.killRunner, Logger: u.logger.With("service", "sandbox"),
+	})
+	if err != nil {
+		return fmt.Errorf("start the sandbox: %w", err)
+	}
+	u.host.Add("sandbox", func(ctx context.Context, ready func()) error {
+		if err := u.sandbox.Start(ctx); err != nil {
+			return fmt.Errorf("cannot start the sandbox on %s: %w. Choose another address with --sandbox-listen", u.SandboxListen, err)
+		}
+		ready()
+		<-ctx.Done()
+		return u.sandbox.Close()
+	})
+	secret := telemetry.Secret(u.sandbox.SigningSecret())
+	bot := telemetry.Secret(u.sandbox.BotToken())
+	u.Ingress.SigningSecret, u.Ingress.BotToken, u.Ingress.AppToken = &secret, &bot, nil
+	u.Ingress.APIURL = "http://" + string(u.SandboxListen) + "/api/"
+	return nil
+}
+
+func (u *up) killRunner(context.Context) error {
+	u.runner.Crash()
+	return nil
+}
+
+// openExample starts the environments that the example deploys to.
+func (u *up) openExample(ctx context.Context) (err error) {
+	if !u.example {
+		return nil
+	}
+	if err := examples.CheckGo(); err != nil {
+		u.logger.Warn("the example cannot be built here", "error", err)
+	} else if err := examples.ShareGoCache(ctx, filepath.Join(u.Data, "runner", "work", "cache")); err != nil {
+		u.logger.Warn("the first build of the example will be slow", "error", err)
+	}
+	dir, err := filepath.Abs(filepath.Join(u.Data, "environments"))
+	if err != nil {
+		return fmt.Errorf("find the data folder: %w", err)
+	}
+	u.local, err = localenv.New(localenv.Config{Dir: dir, Environments: localenv.Defaults(), Logger: u.logger.With("service", "environments")})
+	if err != nil {
+		return fmt.Errorf("start the local environments: %w", err)
+	}
+	u.host.Add("environments", func(ctx context.Context, ready func()) error {
+		ready()
+		return u.local.Run(ctx)
+	})
+	return nil
+}
+
+// stepEnv is what the example's steps need to reach their environment.
+func (u *up) stepEnv() map[string]string {
+	if u.local == nil {
+		return nil
+	}
+	bin, err := os.Executable()
+	if err != nil {
+		u.logger.Warn("own program not found, the example cannot deploy", "error", err)
+		return nil
+	}
+	return map[string]string{localenv.URLVariable: u.local.URL(), localenv.BinVariable: bin}
+}
+
+// syncCheck tells whether an acknowledged write survives a power cut.
+func (u *up) syncCheck(context.Context) []*apiv1.Check {
+	if u.facts == nil {
+		return []*apiv1.Check{{Name: "sync", Level: apiv1.Check_LEVEL_WARNING, Finding: "the servers' sync setting cannot be seen from here", Remedy: "make sure that jetstream { sync_interval: always } is set on each"}}
+	}
+	if f := u.facts(); !f.SyncAlways {
+		return []*apiv1.Check{{Name: "sync", Level: apiv1.Check_LEVEL_WARNING, Finding: fmt.Sprintf("writes are flushed every %s: a power cut loses acknowledged requests", f.SyncInterval), Remedy: "start without --no-sync"}}
+	}
+	return []*apiv1.Check{{Name: "sync", Level: apiv1.Check_LEVEL_OK, Finding: "every write is flushed before it is acknowledged"}}
+}
+
+// greet says where everything is and what to try.
+func (u *up) greet() {
+	fmt.Printf("\nSlipway is up. Data in %s, configuration %s\n\n", u.Data, u.config)
+	if u.sandbox != nil {
+		fmt.Printf("  Sandbox  %s   (a stand-in Slack in your browser)\n", u.sandbox.URL())
+	} else {
+		fmt.Printf("  Slack    %s/slack/events   (the request URL of your app; Socket Mode needs none)\n", u.host.URL())
+	}
+	fmt.Printf("  API      %s   (Connect, gRPC and plain JSON; /healthz /readyz /metrics)\n\nTry:\n", u.host.URL())
+	if u.sandbox != nil {
+		fmt.Printf("  1. open the sandbox and type   /deploy hello to staging\n")
+	} else {
+		fmt.Printf("  1. in Slack, type              /deploy\n")
+	}
+	fmt.Printf("  2. in another terminal         slipway runs\n  3. see what it checks          slipway doctor\n\nCtrl-C stops; starting again goes on where it stopped.\n\n")
+}

@@ -1,0 +1,73 @@
+package manifest
+
+import (
+	"slices"
+)
+
+// use is something of Slack's that Slipway uses, the scopes of a bot's token
+// that it takes, and what for.
+type use struct {
+	name   string
+	scopes []string
+	why    string
+}
+
+// methods are the Web API methods that are called.
+var methods = []use{
+	{"auth.test", nil, "who a token makes us"},
+	{"chat.postMessage", []string{"chat:write"}, "the card, its thread"},
+	{"chat.postEphemeral", []string{"chat:write"}, "private answers"},
+	{"chat.update", []string{"chat:write"}, "the card stays current"},
+	{"reactions.add", []string{"reactions:write"}, "the mark on a mention that started a run"},
+	{"users.info", []string{"users:read"}, "guests, bots and strangers are refused"},
+	{"conversations.open", []string{"im:write"}, "a direct message to who asked"},
+	{"conversations.history", []string{"channels:history", "groups:history", "im:history"}, "finding a post whose outcome was unknown"},
+	{"conversations.replies", []string{"channels:history", "groups:history", "im:history"}, "the same in a thread"},
+}
+
+// events are the events that are subscribed to.
+var events = []use{
+	{"app_mention", []string{"app_mentions:read"}, "sentences to the bot"},
+	{"message.im", []string{"im:history"}, "sentences in its direct messages"},
+}
+
+// commandScope lets an app own slash commands.
+const commandScope = "commands"
+
+// Scopes are the scopes that the bot's token needs, in order.
+func Scopes() []string {
+	out := []string{commandScope}
+	for _, u := range slices.Concat(methods, events) {
+		out = append(out, u.scopes...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Reasons says for each scope what it is for.
+func Reasons() map[string][]string {
+	out := map[string][]string{commandScope: {"slash commands"}}
+	for _, u := range slices.Concat(methods, events) {
+		for _, s := range u.scopes {
+			out[s] = append(out[s], u.name+": "+u.why)
+		}
+	}
+	return out
+}
+
+func eventNames() []string {
+	var out []string
+	for _, e := range events {
+		out = append(out, e.name)
+	}
+	return out
+}
+
+// commands are the slash commands, delivered to url.
+func commands(url string) []Command {
+	return []Command{
+		{Command: "/deploy", URL: url, Description: "Deploy a service", UsageHint: "[SERVICE][@REF] [to ENV]", Escape: true},
+		{Command: "/check_status", URL: url, Description: "What runs and waits now, and why", UsageHint: "[ID]", Escape: true},
+		{Command: "/slipway", URL: url, Description: "Everything in one sentence", UsageHint: "deploy | status | cancel | retry | logs | lanes | help", Escape: true},
+	}
+}
