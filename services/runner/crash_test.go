@@ -15,7 +15,6 @@ import (
 	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 	"github.com/slipway-hq/slipway/internal/eventlog"
-	"github.com/slipway-hq/slipway/internal/topology"
 )
 
 // mortal is a log that goes away for good at one append: before or after the
@@ -97,10 +96,8 @@ func crashAt(t *testing.T, fatal int, lands bool) {
 // as often as it does.
 func (w *world) finished(id string) []string {
 	w.t.Helper()
-	records, err := w.log.Load(w.t.Context(), topology.RunSubject(id), 0)
-	must(w.t, err)
 	names := []string{}
-	for _, rec := range records {
+	for _, rec := range w.records(id) {
 		for _, e := range rec.Commit.GetEvents() {
 			if f := e.GetStepFinished(); f != nil {
 				names = append(names, string(rune('a'+f.GetStep())))

@@ -42,7 +42,14 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, node: natsnodetest.One(t), lane: "api/prod"}
+	return newWorldOn(t, "")
+}
+
+// newWorldOn is a world whose server listens, too.
+func newWorldOn(t testing.TB, listen string) *world {
+	t.Helper()
+	node := natsnodetest.Start(t, natsnode.Config{Dir: t.TempDir(), NoSync: true, MaxFileStore: 1 << 30, Listen: listen})
+	w := &world{t: t, node: node, lane: "api/prod"}
 	w.nc = w.connect()
 	js, err := jetstream.New(w.nc)
 	must(t, err)
@@ -161,13 +168,18 @@ func (w *world) ended(id string) run.State {
 	return w.until(id, "the end", func(s run.State) bool { return s.Status.Ended() })
 }
 
-// events are the names of everything that happened to a run.
-func (w *world) events(id string) []string {
+func (w *world) records(id string) []eventlog.Record {
 	w.t.Helper()
 	records, err := w.log.Load(w.t.Context(), topology.RunSubject(id), 0)
 	must(w.t, err)
+	return records
+}
+
+// events are the names of everything that happened to a run.
+func (w *world) events(id string) []string {
+	w.t.Helper()
 	var names []string
-	for _, rec := range records {
+	for _, rec := range w.records(id) {
 		for _, e := range rec.Commit.GetEvents() {
 			kind := e.ProtoReflect().WhichOneof(e.ProtoReflect().Descriptor().Oneofs().ByName("kind"))
 			names = append(names, string(kind.Name()))

@@ -243,7 +243,7 @@ func (i *incarnation) handle(ctx context.Context, hint hints.Hint) {
 	free := sync.OnceFunc(i.room.Free)
 	defer free()
 	if !i.reserve(hint.GetRun()) {
-		hint.Ack()
+		i.repeated(hint)
 		return
 	}
 	defer i.unreserve(hint.GetRun())
@@ -259,6 +259,17 @@ func (i *incarnation) handle(ctx context.Context, hint hints.Hint) {
 	i.metrics.hold(ctx, -1)
 	free() // before what remains to be tidied
 	i.settle(ctx, h, end)
+}
+
+// repeated follows a hint for a run that is held here already: either it is of no
+// use, or the claim was taken away and its holder has not noticed yet.
+func (i *incarnation) repeated(hint hints.Hint) {
+	i.nudge(hint.GetRun())
+	if hint.Tries() < lagTries {
+		hint.Nak(retryDelay)
+		return
+	}
+	hint.Ack()
 }
 
 // hold lets nudges reach h while it works.
@@ -309,6 +320,7 @@ func (i *incarnation) refused(ctx context.Context, hint hints.Hint, err error) {
 		i.metrics.claim(ctx, outcomeConflict) // claimed by another, or ended
 		hint.Ack()
 	case ctx.Err() != nil:
+		hint.Nak(lagDelay)
 		return // nobody knows what became of the claim: it stays in the journal
 	case errors.Is(err, eventlog.ErrCorrupt):
 		i.log.Error("a run cannot be read and was not claimed", "run", hint.GetRun(), "error", err)

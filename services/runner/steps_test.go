@@ -72,9 +72,7 @@ func TestOutputIsInTheLog(t *testing.T) {
 	w.runner(nil)
 	w.start("d-1", w.plan(shell("talk", "echo to-out; echo to-err >&2")))
 	s := w.ended("d-1")
-	records, err := w.log.Load(t.Context(), topology.RunSubject("d-1"), 0)
-	must(t, err)
-	fence := records[1].Sequence
+	fence := w.records("d-1")[1].Sequence
 	stream, err := w.js.Stream(t.Context(), topology.StreamLogs)
 	must(t, err)
 	got := map[commandv1.LogChunk_Stream]string{}
@@ -98,14 +96,7 @@ func TestCancelLeavesNoProcess(t *testing.T) {
 	w.runner(nil)
 	pidFile := filepath.Join(dir, "pid")
 	w.start("d-1", w.plan(shell("long", `sleep 600 & echo $! > `+pidFile+`.new; mv `+pidFile+`.new `+pidFile+`; wait`)))
-	var pid int
-	w.until("d-1", "the process", func(run.State) bool {
-		data, err := os.ReadFile(pidFile)
-		if err == nil {
-			pid, err = strconv.Atoi(strings.TrimSpace(string(data)))
-		}
-		return err == nil
-	})
+	pid := w.pidIn(pidFile)
 	w.decide("d-1", run.RequestCancel{})
 	if s := w.ended("d-1"); s.Status != run.Cancelled {
 		t.Fatalf("status %s", s.Status)
