@@ -56,9 +56,12 @@ func (v View) facts() []string {
 	s := &v.Story.State
 	facts := []string{"asked by " + v.requester()}
 	if s.Commit != "" {
-		facts = append(facts, "built from "+grammar.Code(cut(s.Commit, shortCommit)))
+		facts = append(facts, "built from "+grammar.Code(s.Commit[:min(len(s.Commit), shortCommit)]))
 	}
 	facts = append(facts, grammar.Code(v.Short))
+	if s.Cancel != nil && mention(s.Cancel.By.GetUser()) != "" {
+		facts = append(facts, "cancelled by "+mention(s.Cancel.By.GetUser()))
+	}
 	if v.RetryOf != "" {
 		facts = append(facts, "retry of "+grammar.Code(v.RetryOf))
 	}

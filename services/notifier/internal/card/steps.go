@@ -63,7 +63,7 @@ func counts(s *run.State) string {
 		word  string
 	}{
 		{n[run.StepCarried], "⏭️ %d carried over"}, {n[run.StepRunning], "▶️ %d running"}, {n[run.StepWaiting], "⏸️ %d waiting"},
-		{n[run.StepFailed], "❌ %d failed"}, {n[run.StepPending], pendingWord(s) + " (%d)"},
+		{n[run.StepFailed], "❌ %d failed"}, {n[run.StepPending], strings.Replace(pendingWord(s), " ", " %d ", 1)},
 	} {
 		if c.count > 0 {
 			parts = append(parts, fmt.Sprintf(c.word, c.count))

@@ -61,11 +61,19 @@ func (d *Desk) tend(ctx context.Context, t *track, v card.View, e *entry) (time.
 	if first.IsZero() && s.Status.Ended() {
 		return d.settle(ctx, t, e)
 	}
-	if s.Status == run.Running {
-		tick := d.tick()
-		first = sooner(first, s.Started.Add(v.Elapsed).Add(tick))
+	return sooner(first, d.nextTick(s, v)), nil
+}
+
+// nextTick is when a card changes without a commit: the elapsed time moves on,
+// a runner has connected, a rate allows the next start. Zero: it does not.
+func (d *Desk) nextTick(s *run.State, v card.View) time.Time {
+	switch {
+	case s.Status.Ended():
+		return time.Time{}
+	case s.Status == run.Running:
+		return s.Started.Add(v.Elapsed).Add(d.tick())
 	}
-	return first, nil
+	return d.cfg.Now().Add(d.tick())
 }
 
 // sooner is the earlier of two times; zero is never.

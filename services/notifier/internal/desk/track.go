@@ -50,6 +50,8 @@ func (t *track) entry(ctx context.Context, l Ledger, name string) (*entry, error
 	if e := t.entries[name]; e != nil {
 		return e, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	c, revision, err := l.Get(ctx, t.id, name)
 	if err != nil {
 		return nil, err
@@ -86,6 +88,8 @@ func (d *Desk) refresh(ctx context.Context, t *track) error {
 	if t.story.After >= t.wanted && t.story.After > 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	records, err := d.log.Load(ctx, topology.RunSubject(t.id), t.story.After)
 	if err != nil {
 		return fmt.Errorf("read run %s: %w", t.id, err)
