@@ -25,24 +25,27 @@ func (d *Desk) call(ctx context.Context, t *track, method, channel string, f fun
 		trace.WithAttributes(attribute.String("slipway.run", t.id)))
 	defer span.End()
 	d.pace.took(method, channel, d.cfg.Now())
+	failures := d.pace.failures
 	err := f(ctx)
 	d.pace.answered(method, err, d.cfg.Now())
 	d.metrics.call(ctx, method, err)
 	if err != nil {
 		span.SetStatus(codes.Error, err.Error())
 	}
-	d.report(method, err)
+	d.report(method, err, failures)
 	return err
 }
 
 // report logs what a person should know of Slack as a whole: once when it gets
 // bad, once when it is well again.
-func (d *Desk) report(method string, err error) {
+func (d *Desk) report(method string, err error, failuresBefore int) {
 	bad := slackapi.OutcomeOf(err) == slackapi.Unknown || slackapi.OutcomeOf(err) == slackapi.Unsent
 	switch {
 	case slackapi.Credential(err):
 		d.logger.Error("Slack does not accept the bot token; cards wait until that is repaired", "method", method, "error", err)
-	case bad && d.pace.failures == 1:
+	case err == nil && failuresBefore > 0:
+		d.logger.Info("Slack answers again; cards catch up")
+	case bad && failuresBefore == 0:
 		d.logger.Warn("Slack does not answer as it should; cards wait, runs go on", "method", method, "error", err)
 	}
 }

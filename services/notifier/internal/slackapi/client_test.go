@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,17 +74,17 @@ func TestEveryFailureHasItsMeaning(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			calls := 0
+			var calls atomic.Int32
 			err := post(t, client(t, func(w http.ResponseWriter, r *http.Request) {
-				calls++
+				calls.Add(1)
 				_ = r.ParseForm() // so that the server sees the client go
 				c.handler(w, r)
 			}))
 			if slackapi.OutcomeOf(err) != c.outcome || slackapi.CodeOf(err) != c.code || slackapi.AfterOf(err) != c.after {
 				t.Errorf("%v: outcome %d, code %q, after %s", err, slackapi.OutcomeOf(err), slackapi.CodeOf(err), slackapi.AfterOf(err))
 			}
-			if calls != 1 {
-				t.Errorf("called %d times", calls)
+			if n := calls.Load(); n != 1 {
+				t.Errorf("called %d times", n)
 			}
 		})
 	}
