@@ -35,15 +35,11 @@ func (b *BootstrapCmd) Run(g *Globals) error {
 	if !b.NATS.External() {
 		return &failure{code: exitUsage, message: "which NATS cluster?", next: "name it with --nats-url or NATS_URL"}
 	}
-	log, err := g.Log.Logger(g.err)
-	if err != nil {
-		return err
-	}
 	ctx, stop := lifecycle.Interruptible(context.Background())
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, bootstrapTimeout)
 	defer cancel()
-	conn, err := natsconn.Dial(ctx, "slipway-bootstrap", b.NATS.Settings(), log)
+	conn, err := natsconn.Dial(ctx, "slipway-bootstrap", b.NATS.Settings(), g.log)
 	if err != nil {
 		return &failure{code: exitUnavailable, message: err.Error(), next: "is the cluster running, and the address right?"}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strconv"
 
@@ -15,6 +16,8 @@ import (
 // CLI is the tree of commands.
 type CLI struct {
 	Globals
+
+	Up UpCmd `cmd:"" group:"serve" help:"Run everything here: embedded NATS, all services, the sandbox."`
 
 	Deploy  DeployCmd  `cmd:"" group:"runs" help:"Ask for a deployment."`
 	Status  StatusCmd  `cmd:"" group:"runs" help:"Say what runs and waits now and why, or all about one run."`
@@ -56,6 +59,7 @@ func newParser(cli *CLI, stdout, stderr io.Writer) (*kong.Kong, error) {
 		kong.Vars{"store": strconv.FormatInt(topology.DefaultStore, 10)},
 		kong.Description("Deployments from Slack and from here, durable."),
 		kong.Help(help),
+		kong.Bind(&cli.Globals),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.ExplicitGroups(explicitGroups()),
 		kong.Writers(stdout, stderr),
@@ -96,7 +100,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return report(&cli.Globals, &failure{code: exitUsage, message: err.Error(), next: "`slipway --help` lists the commands, `slipway COMMAND --help` explains one"})
 	}
-	return report(&cli.Globals, command.Run(&cli.Globals))
+	return report(&cli.Globals, command.Run())
 }
 
 // Globals are the flags of every command, and where it speaks.
@@ -105,8 +109,15 @@ type Globals struct {
 	JSON   bool         `name:"json" help:"Print JSON: one document, or one per line where it goes on."`
 	Log    settings.Log `embed:""`
 
-	out, err io.Writer  `kong:"-"`
-	parser   *kong.Kong `kong:"-"`
+	out, err io.Writer    `kong:"-"`
+	parser   *kong.Kong   `kong:"-"`
+	log      *slog.Logger `kong:"-"`
+}
+
+// AfterApply makes the logger, which writes beside the answer.
+func (g *Globals) AfterApply() (err error) {
+	g.log, err = g.Log.Logger(g.err)
+	return err
 }
 
 // printf writes a part of the answer.

@@ -45,12 +45,27 @@ func (g *Globals) connect() (*client, error) {
 		// A token must not follow a redirect to somebody else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+	calls := connect.WithInterceptors(connect.UnaryInterceptorFunc(g.logCalls))
 	return &client{
-		runs:   apiv1connect.NewRunServiceClient(web, server),
-		lanes:  apiv1connect.NewLaneServiceClient(web, server),
-		system: apiv1connect.NewSystemServiceClient(web, server),
+		runs:   apiv1connect.NewRunServiceClient(web, server, calls),
+		lanes:  apiv1connect.NewLaneServiceClient(web, server, calls),
+		system: apiv1connect.NewSystemServiceClient(web, server, calls),
 		server: server,
 	}, nil
+}
+
+// logCalls tells, at level debug, what is asked and how long the answer took.
+func (g *Globals) logCalls(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		began := time.Now()
+		resp, err := next(ctx, req)
+		code := "ok"
+		if err != nil {
+			code = connect.CodeOf(err).String()
+		}
+		g.log.DebugContext(ctx, "api call", "procedure", req.Spec().Procedure, "code", code, "took", time.Since(began))
+		return resp, err
+	}
 }
 
 // serverURL accepts host:port for http://host:port.
@@ -131,7 +146,9 @@ var nextByCode = map[connect.Code]string{
 // unanswered explains an error that no API answered.
 func unanswered(server string, err *connect.Error) error {
 	switch err.Code() {
-	case connect.CodeUnavailable, connect.CodeDeadlineExceeded, connect.CodeCanceled:
+	case connect.CodeDeadlineExceeded:
+		return &failure{code: exitUnavailable, message: fmt.Sprintf("%s took the question and did not answer in %s", server, lasting(callTimeout)), next: "its /readyz and its log say what it waits for"}
+	case connect.CodeUnavailable, connect.CodeCanceled:
 		why := ""
 		if !errors.Is(err, syscall.ECONNREFUSED) {
 			why = " (" + root(err).Error() + ")"

@@ -62,11 +62,14 @@ func (d *DeployCmd) request() (*apiv1.StartRunRequest, error) {
 	return &apiv1.StartRunRequest{Service: s.Service, Environment: s.Environment, Version: s.Ref, Parameters: params, IdempotencyKey: key}, nil
 }
 
+// shellWords says on a terminal what a sentence says in Slack.
+var shellWords = strings.NewReplacer("`/deploy", "`slipway deploy", "`/slipway", "`slipway", "`/check_status", "`slipway status")
+
 func ungrammatical(err error) error {
 	f := &failure{code: exitUsage, message: err.Error()}
 	var e *grammar.Error
 	if errors.As(err, &e) {
-		f.message = e.Sentence
+		f.message = shellWords.Replace(e.Sentence)
 		if e.Usage != "" {
 			f.next = "usage: slipway " + strings.TrimPrefix(e.Usage, "/")
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -83,7 +82,7 @@ func report(g *Globals, err error) int {
 
 func (g *Globals) complain(f *failure) {
 	if g.JSON {
-		_ = json.NewEncoder(g.err).Encode(map[string]any{"error": map[string]any{"exit": f.code, "message": f.message, "next": f.next}}) // nobody is left to tell
+		_ = encode(g.err, map[string]any{"error": map[string]any{"exit": f.code, "message": f.message, "next": f.next}}) // nobody is left to tell
 		return
 	}
 	g.notef("%s %s\n", paint(colourful(g.err)).in(red, "slipway:"), cleanLines(f.message))

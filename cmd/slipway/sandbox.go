@@ -51,11 +51,7 @@ func (s *SandboxCmd) Run(g *Globals) error {
 }
 
 func (s *SandboxCmd) config(g *Globals) (sandbox.Config, error) {
-	log, err := g.Log.Logger(g.err)
-	if err != nil {
-		return sandbox.Config{}, err
-	}
-	cfg := sandbox.Config{Listen: string(s.Listen), Target: s.Target, Logger: log}
+	cfg := sandbox.Config{Listen: string(s.Listen), Target: s.Target, Logger: g.log}
 	if s.Socket {
 		cfg.Delivery = sandbox.Socket
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -171,4 +172,10 @@ func (g *Globals) printProto(m proto.Message) error {
 }
 
 // printJSON writes a value as one line of JSON.
-func (g *Globals) printJSON(v any) error { return json.NewEncoder(g.out).Encode(v) }
+func (g *Globals) printJSON(v any) error { return encode(g.out, v) }
+
+func encode(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false) // nobody puts it into a web page
+	return enc.Encode(v)
+}
