@@ -9,22 +9,24 @@ import (
 
 	"github.com/slipway-hq/slipway/cmd/internal/host"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
+	"github.com/slipway-hq/slipway/internal/settings"
 	"github.com/slipway-hq/slipway/internal/telemetry"
 	"github.com/slipway-hq/slipway/services/notifier"
 	"github.com/slipway-hq/slipway/services/orchestrator"
 )
 
 type cli struct {
-	host.Flags
-	Config   string           `help:"The configuration, slipway.yaml; empty: the one adopted before." env:"SLIPWAY_CONFIG" type:"path"`
-	APIToken telemetry.Secret `name:"api-token" env:"SLIPWAY_API_TOKEN" hidden:"" help:"Token that API callers must give."`
-	Slack    notifier.Config  `embed:""`
+	host.Flags `embed:""`
+	Log        settings.Log     `embed:""`
+	Config     string           `help:"The configuration, slipway.yaml; empty: the one adopted before." env:"SLIPWAY_CONFIG" type:"path"`
+	APIToken   telemetry.Secret `name:"api-token" env:"SLIPWAY_API_TOKEN" hidden:"" help:"Token that API callers must give."`
+	Slack      notifier.Config  `embed:""`
 }
 
 func main() {
 	var c cli
 	drain := func() time.Duration { return 15 * time.Second }
-	host.Main("orchestrator", "Decides, dispatches and answers: Slipway's API.", &c, &c.Flags, drain, func(_ context.Context, h *host.Host) error {
+	host.Main("orchestrator", "Decides, dispatches and answers: Slipway's API.", &c, &c.Flags, &c.Log, drain, func(_ context.Context, h *host.Host) error {
 		var checks []func(context.Context) []*apiv1.Check
 		if c.Slack.BotToken != "" {
 			checks = append(checks, host.SlackChecks(c.Slack))

@@ -44,10 +44,10 @@ type UpCmd struct {
 }
 
 // Run starts everything and returns when it was told to stop and has drained.
-func (u *UpCmd) Run() error {
+func (u *UpCmd) Run(g *Globals) error {
 	ctx, stop := lifecycle.Interruptible(context.Background())
 	defer stop()
-	logger, err := u.Log.Logger(os.Stderr)
+	logger, err := g.Log.Logger(os.Stderr)
 	if err != nil {
 		return err
 	}

@@ -76,10 +76,10 @@ func (p *Projection) Apply(rec eventlog.Record) {
 	p.follows = rec.Sequence
 	p.records++
 	p.mu.Unlock()
-	p.watchers.wake(change)
 	if p.observe != nil {
-		p.observe(change)
+		p.observe(change) // before anybody wakes, who may rely on what it derives
 	}
+	p.watchers.wake(change)
 }
 
 func (p *Projection) fold(rec eventlog.Record) Change {

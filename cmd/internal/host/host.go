@@ -32,7 +32,6 @@ type Flags struct {
 	Listen   settings.Address `help:"Address of the HTTP server: requests, API, health and metrics." default:"127.0.0.1:8080" env:"SLIPWAY_LISTEN"`
 	Replicas int              `help:"Replicas of the streams when they are created: 1 or 3; 0 chooses by the cluster." default:"0" env:"SLIPWAY_REPLICAS"`
 	NATS     settings.NATS    `embed:""`
-	Log      settings.Log     `embed:""`
 }
 
 // Host is one process.
@@ -70,11 +69,7 @@ func Version() string {
 }
 
 // Open prepares a process whose NATS is elsewhere.
-func Open(ctx context.Context, service string, f Flags) (*Host, error) {
-	logger, err := f.Log.Logger(os.Stderr)
-	if err != nil {
-		return nil, err
-	}
+func Open(ctx context.Context, service string, f Flags, logger *slog.Logger) (*Host, error) {
 	if !f.NATS.External() {
 		return nil, errors.New("no NATS is named: set NATS_URL or --nats-url (slipway up brings its own)")
 	}
