@@ -1,0 +1,65 @@
+# Two commands matter to a newcomer: `make up` and `make test`. Everything here is
+# also what .ci/run calls, so that a green machine and a green branch mean the same.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Tools have a module of their own outside go.work, and -modfile does not go with a
+# workspace: hence GOWORK=off. LINT is the program itself, which must see the workspace.
+TOOL := GOWORK=off go tool -modfile=tools/go.mod
+LINT  = $$($(TOOL) -n golangci-lint)
+
+# What other processes, other goroutines and time can disturb.
+CONCURRENT := ./internal/eventlog/... ./internal/engine ./internal/projection ./internal/lease \
+              ./internal/lifecycle ./internal/topology ./services/...
+
+# How tests are printed; .ci/run names gotestsum here, which ends with a count.
+GOTEST ?= go test
+
+# The fault run: SEED repeats a history, MINUTES says how long to go on.
+SEED    ?=
+MINUTES ?= 1
+
+.PHONY: help up build test race e2e browser bench chaos lint generate ci
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: ## Start everything here: services, NATS, a stand-in Slack in the browser
+	go run ./cmd/slipway up
+
+build: ## Build all binaries into bin/
+	go build -o bin/ ./cmd/...
+
+test: ## Run every test that needs Go alone, of both modules
+	$(GOTEST) work
+
+race: ## Run the concurrent packages under the race detector
+	$(GOTEST) -race $(CONCURRENT)
+
+e2e: ## Run real processes from Slack request to deployed service, kill -9 included
+	$(GOTEST) -count=1 -timeout=20m ./test/e2e/...
+
+browser: ## Drive the sandbox page in headless Chromium, which is installed when missing
+	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
+	$(GOTEST) -count=1 -timeout=10m -tags=browser ./test/browser/...
+
+bench: ## Measure throughput, latency, recovery and memory against the floor
+	go run ./test/bench
+
+chaos: ## Break things at random for MINUTES, repeatable by SEED
+	SEED=$(SEED) MINUTES=$(MINUTES) $(GOTEST) -count=1 -timeout=60m -tags=chaos ./test/chaos/...
+
+lint: ## Check Go and protobuf: vet, golangci-lint, buf lint and format
+	go vet work
+	$(LINT) run ./... ./test/...
+	$(TOOL) buf lint
+	$(TOOL) buf format --diff --exit-code
+
+generate: ## Make gen/ from proto/ and docs/reference/ from the code
+	GOWORK=off go tool -modfile=tools/go.mod buf generate
+	go test ./internal/arch -run Reference -rewrite
+
+ci: ## Run what CI runs
+	.ci/run
