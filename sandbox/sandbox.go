@@ -261,7 +261,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.cfg.StateFile != "" {
 		s.background(s.keepSaving)
 	}
-	context.AfterFunc(ctx, func() { _ = s.Close() })
+	context.AfterFunc(ctx, func() { _ = s.Close() }) //nolint:contextcheck // closing begins when ctx is over
 	return nil
 }
 

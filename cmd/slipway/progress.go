@@ -52,6 +52,7 @@ func (p *progress) step(s *apiv1.Step, now time.Time) {
 		if p.live {
 			return
 		}
+	default: // news
 	}
 	p.tell(s.GetName(), look.mark+" "+clean(s.GetName())+" "+stepNews(s, now), look.colour)
 }

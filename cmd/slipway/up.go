@@ -182,7 +182,7 @@ func (u *up) openSlack() (err error) {
 		}
 		ready()
 		<-ctx.Done()
-		return u.sandbox.Close()
+		return u.sandbox.Close() //nolint:contextcheck // closing begins when ctx is over
 	})
 	secret := telemetry.Secret(u.sandbox.SigningSecret())
 	bot := telemetry.Secret(u.sandbox.BotToken())

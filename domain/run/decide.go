@@ -183,6 +183,7 @@ func (s *State) interrupted(at uint32, now time.Time) []*eventv1.Event {
 		Step: at, Attempt: step.Attempts, Reason: "its runner was lost",
 	}}}}
 	switch plan.GetResume() {
+	case eventv1.Step_RESUME_UNSPECIFIED, eventv1.Step_RESUME_RETRY:
 	case eventv1.Step_RESUME_PROBE:
 		return events
 	case eventv1.Step_RESUME_ASK:

@@ -43,7 +43,7 @@ func Scopes() []string {
 // Check asks Slack whether the token is good for all that the notifier does.
 // It changes nothing there.
 func Check(ctx context.Context, cfg Config) []Finding {
-	const token = "Slack bot token"
+	const token = "Slack bot token" //nolint:gosec // the name of a check
 	if err := cfg.complete(); err != nil {
 		return []Finding{{Name: token, Finding: err.Error(), Remedy: "Copy the Bot User OAuth Token of the app (OAuth & Permissions) into SLACK_BOT_TOKEN."}}
 	}

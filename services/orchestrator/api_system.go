@@ -183,7 +183,7 @@ func (a *systemAPI) Replay(ctx context.Context, _ *apiv1.ReplayRequest, stream *
 	for {
 		if fresh.Sequence() >= target {
 			cancel()
-			<-done
+			<-done //nolint:errcheck // it ends because it was told to
 			return stream.Send(a.compare(fresh, target))
 		}
 		select {

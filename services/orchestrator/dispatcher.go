@@ -224,7 +224,7 @@ func (d *dispatcher) grant(ctx context.Context, h *laneHandle, g lane.Grant) {
 	}
 	for _, e := range res.Record.Commit.GetEvents() {
 		granted := e.GetLaneGranted()
-		d.metrics.granted(len(granted.GetRuns()))
+		d.metrics.granted(len(granted.GetRuns())) //nolint:contextcheck // a counter does not wait
 		for _, id := range granted.GetRuns() {
 			d.publish(id, topology.LaneSubject(g.Lane), res.Record.Sequence)
 		}

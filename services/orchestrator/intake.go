@@ -105,7 +105,7 @@ func (i *intake) handle(ctx context.Context, m jetstream.Msg) {
 		i.logger.Error("request not handled", "error", err)
 		i.bury(ctx, m, "failed")
 	}
-	i.metrics.request(answer.GetCode())
+	i.metrics.request(answer.GetCode()) //nolint:contextcheck // a counter does not wait
 	i.say(m, answer)
 	if err := m.Ack(); err != nil {
 		i.logger.Warn("request not acknowledged, it will come again and change nothing", "error", err)

@@ -41,7 +41,7 @@ const (
 )
 
 // errTokenRefused says that Slack does not take the app token.
-var errTokenRefused = errors.New("Slack refuses SLACK_APP_TOKEN")
+var errTokenRefused = errors.New("Slack refuses SLACK_APP_TOKEN") //nolint:staticcheck // a name
 
 // sockets holds the Socket Mode connections until ctx ends. It fails when Slack
 // refuses the token before any connection was made.

@@ -42,7 +42,7 @@ func (h *Host) serve(ctx context.Context, ready func()) error {
 	defer cancel()
 	if err := server.Shutdown(stopping); err != nil {
 		err = server.Close()
-		<-done
+		<-done //nolint:errcheck // Close made it end
 		return err
 	}
 	if err := <-done; !errors.Is(err, http.ErrServerClosed) {

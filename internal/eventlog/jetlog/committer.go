@@ -90,7 +90,7 @@ func (k *committer) append(ctx context.Context, subject string, expect uint64, d
 		return 0, fmt.Errorf("not sent: %w", ctx.Err())
 	}
 	c := &pending{subject: subject, expect: expect, data: data, done: make(chan struct{})}
-	k.enqueue(c)
+	k.enqueue(c) //nolint:contextcheck // a batch outlives the caller that gives up
 	select {
 	case <-c.done:
 		return c.sequence, c.err

@@ -317,5 +317,5 @@ func parseDelivery(reply string) (delivery, bool) {
 		}
 		numbers[i] = n
 	}
-	return delivery{sequence: numbers[0], count: numbers[1], nanos: int64(numbers[2])}, true
+	return delivery{sequence: numbers[0], count: numbers[1], nanos: int64(numbers[2])}, true //nolint:gosec // Unix nanoseconds fit until 2262
 }

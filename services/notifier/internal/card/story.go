@@ -163,6 +163,8 @@ func (s *Story) Passed(m Milestone) bool {
 		return s.State.Status.Ended()
 	case Asked:
 		return !s.Asking() || m.Name != fmt.Sprintf("asked-%d", s.asked())
+	case StepFailed, Ended:
+		return false
 	}
 	return false
 }

@@ -46,8 +46,9 @@ func Reaction(s run.Status) string {
 		return "white_check_mark"
 	case run.Failed, run.Cancelled, run.TimedOut:
 		return "x"
+	default:
+		return ""
 	}
-	return ""
 }
 
 func say(texts ...string) Message {

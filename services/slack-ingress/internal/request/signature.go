@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// HeaderSignature and HeaderTimestamp are what Slack signs a request with.
+	// HeaderSignature is the MAC that Slack signs a request with.
 	HeaderSignature = "X-Slack-Signature"
+	// HeaderTimestamp is when it was signed, in Unix seconds.
 	HeaderTimestamp = "X-Slack-Request-Timestamp"
 
 	// MaxSkew is how far Slack's clock and ours may differ, either way: the
