@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -197,11 +198,20 @@ func TestBackgroundChildrenAreEndedAndSaid(t *testing.T) {
 	}
 }
 
-func TestWatchdogKillsWhenTheLeaseIsDead(t *testing.T) {
-	start := time.Now()
-	res := runWith(t, t.Context(), Spec{Shell: `sleep 600`, Grace: time.Hour}, &memorySink{},
-		Options{Alive: func() bool { return false }, WatchdogLimit: 300 * time.Millisecond, Tick: 20 * time.Millisecond})
-	if !res.Abandoned || res.OK() || time.Since(start) < 250*time.Millisecond {
+// A dead lease ends the step at once, even one that is being asked to stop and
+// has an hour for it: the slot may soon be given away.
+func TestADeadLeaseKillsEvenDuringGrace(t *testing.T) {
+	var dead atomic.Bool
+	ctx, cancel := context.WithCancel(t.Context())
+	res := runWith(t, ctx, Spec{Shell: `trap 'echo asked' TERM; echo up; while :; do sleep 1; done`, Grace: time.Hour},
+		sinkFunc(func(c Chunk) {
+			cancel()
+			if strings.Contains(string(c.Data), "asked") {
+				dead.Store(true)
+			}
+		}),
+		Options{Alive: func() bool { return !dead.Load() }, Tick: 20 * time.Millisecond})
+	if res.Signal != "SIGKILL" || res.OK() {
 		t.Errorf("result %+v", res)
 	}
 }

@@ -196,6 +196,8 @@ func (a *attempt) follow(ctx context.Context) (end supervisor.Report, ok bool) {
 		case <-tick.C:
 			if a.opt.Alive() {
 				a.say(supervisor.Tick)
+			} else {
+				_ = a.control.Close() // also during grace: the right to run it is gone
 			}
 		case <-cancelled:
 			cancelled = nil
