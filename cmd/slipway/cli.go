@@ -56,7 +56,7 @@ var groups = map[string]string{
 func newParser(cli *CLI, stdout, stderr io.Writer) (*kong.Kong, error) {
 	return kong.New(cli, append(settings.Options(),
 		kong.Name("slipway"),
-		kong.Vars{"store": strconv.FormatInt(topology.DefaultStore, 10)},
+		kong.Vars{"server": defaultServer, "store": strconv.FormatInt(topology.DefaultStore, 10)},
 		kong.Description("Deployments from Slack and from here, durable."),
 		kong.Help(help),
 		kong.Bind(&cli.Globals),
@@ -105,7 +105,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // Globals are the flags of every command, and where it speaks.
 type Globals struct {
-	Server string       `env:"SLIPWAY_API_URL" default:"http://127.0.0.1:8080" placeholder:"URL" help:"Address of the Slipway API. Its token comes from SLIPWAY_API_TOKEN or SLIPWAY_API_TOKEN_FILE."`
+	Server string       `env:"SLIPWAY_API_URL" default:"${server}" placeholder:"URL" help:"Address of the Slipway API. Its token comes from SLIPWAY_API_TOKEN or SLIPWAY_API_TOKEN_FILE."`
 	JSON   bool         `name:"json" help:"Print JSON: one document, or one per line where it goes on."`
 	Log    settings.Log `embed:""`
 

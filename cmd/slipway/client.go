@@ -68,8 +68,14 @@ func (g *Globals) logCalls(next connect.UnaryFunc) connect.UnaryFunc {
 	}
 }
 
-// serverURL accepts host:port for http://host:port.
+// defaultServer is where `slipway up` listens.
+const defaultServer = "http://127.0.0.1:8080"
+
+// serverURL accepts host:port for http://host:port; an empty variable is none.
 func serverURL(text string) (string, error) {
+	if text == "" {
+		return defaultServer, nil
+	}
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
 	}

@@ -34,7 +34,7 @@ type EnvDeployCmd struct {
 	envSocket
 
 	Environment string        `required:"" placeholder:"NAME" help:"Where to: staging or production."`
-	Artefact    string        `required:"" placeholder:"FILE" help:"The program to serve. It listens on the address in LISTEN."`
+	Artefact    string        `required:"" placeholder:"FILE" help:"The program to serve. It listens on the address in ADDR and answers on /healthz."`
 	Service     string        `env:"SLIPWAY_SERVICE" placeholder:"NAME" help:"Which service it is."`
 	Version     string        `env:"SLIPWAY_VERSION" placeholder:"TEXT" help:"Which version it is."`
 	RunID       string        `name:"run" env:"SLIPWAY_RUN" placeholder:"ID" help:"The run that deploys."`

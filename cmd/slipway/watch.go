@@ -25,7 +25,7 @@ func (WatchCmd) Help() string {
 // Run shows the run until it ends.
 func (w *WatchCmd) Run(g *Globals) error {
 	return g.follow(func(ctx context.Context, c *client) error {
-		last, err := g.show(ctx, c, w.ID, w.After, true)
+		last, err := g.show(ctx, c, w.ID, w.After, false)
 		if err != nil {
 			return err
 		}
@@ -44,13 +44,17 @@ func (w *WatchCmd) Run(g *Globals) error {
 const redrawEvery = 200 * time.Millisecond
 
 // show prints a run's progress until it ends, and returns how it ended: lines
-// for people, or with stream one line of JSON per change.
-func (g *Globals) show(ctx context.Context, c *client, id string, after uint64, stream bool) (*apiv1.Run, error) {
+// for people, or one line of JSON per change. A run that was just accepted is
+// not streamed as JSON, and a server lost right after is waited for as well.
+func (g *Globals) show(ctx context.Context, c *client, id string, after uint64, accepted bool) (*apiv1.Run, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	updates := make(chan *apiv1.Run)
 	done := make(chan error, 1)
 	f := &follower{lost: g.lost}
+	if accepted {
+		f.heard = time.Now()
+	}
 	go func() {
 		done <- f.runs(ctx, c, id, after, func(r *apiv1.Run) {
 			select {
@@ -67,7 +71,7 @@ func (g *Globals) show(ctx context.Context, c *client, id string, after uint64, 
 	for {
 		select {
 		case last = <-updates:
-			if err := g.showOne(view, last, stream); err != nil {
+			if err := g.showOne(view, last, !accepted); err != nil {
 				return last, err
 			}
 		case <-tick.C:
@@ -108,7 +112,8 @@ const (
 
 // follower takes a stream up again where it broke.
 type follower struct {
-	lost func(error)
+	lost  func(error)
+	heard time.Time // when the server was heard last
 }
 
 // runs calls on with each state after the sequence, until the run has ended.
@@ -146,18 +151,17 @@ func endedBefore(ctx context.Context, c *client, id string, after uint64) bool {
 // follow repeats once until it says that all is told. Before anything was heard
 // every error ends it; later only those that another try can not mend.
 func (f *follower) follow(ctx context.Context, once func(ctx context.Context, heard func()) (over bool, err error)) error {
-	var since time.Time // when the server was heard last
 	pause := firstPause
 	for {
-		over, err := once(ctx, func() { since, pause = time.Now(), firstPause })
+		over, err := once(ctx, func() { f.heard, pause = time.Now(), firstPause })
 		switch {
 		case over:
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case err != nil && (since.IsZero() || !mendable(err)):
+		case err != nil && (f.heard.IsZero() || !mendable(err)):
 			return err
-		case err != nil && time.Since(since) > patience:
+		case err != nil && time.Since(f.heard) > patience:
 			return fmt.Errorf("gave up after %s: %w", lasting(patience), err)
 		}
 		if err != nil {
