@@ -118,7 +118,7 @@ var envFaults = []struct {
 	next string
 }{
 	{localenv.ErrFence, exitFence, "a newer run deployed here already; this one must not undo it"},
-	{localenv.ErrUnhealthy, exitUnhealthy, "the release before serves again; `slipway env status --json` names the log of the service"},
+	{localenv.ErrUnhealthy, exitUnhealthy, "what was served before, if anything, is served again; `slipway env status --json` names the log of the service"},
 	{localenv.ErrInvalid, exitUsage, ""},
 	{localenv.ErrUnavailable, exitUnavailable, ""},
 }

@@ -73,6 +73,9 @@ func (c *InitCmd) Run(g *Globals) error {
 		}
 		return err
 	}
+	if g.JSON {
+		return g.printJSON(map[string]any{"path": path, "service": service, "recognised": found.marker != ""})
+	}
 	g.printf("wrote %s\n", path)
 	if found.marker == "" {
 		g.notef("I do not know how this repository is built: replace the commands of its steps\n")

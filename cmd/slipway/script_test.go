@@ -190,6 +190,29 @@ func TestSandboxServesUntilInterrupted(t *testing.T) {
 	}
 }
 
+// A watch that goes on is ended by Ctrl-C, with the exit code shells expect.
+func TestWatchIsInterrupted(t *testing.T) {
+	queued := begin(1, &apiv1.StartRunRequest{Service: "slow", Environment: "staging"})
+	cmd := exec.Command("slipway", "--server", startFake(t, &fake{runs: []*fakeRun{queued}}, ""), "watch", "d-00001")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "  queued, place 2 in lane slow/staging: waits for d-00007 in lane slow/staging\n" {
+		t.Errorf("it showed %q, %v", line, err)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
 // The whole tree of commands is well formed: everything has its help.
 func TestEveryCommandExplainsItself(t *testing.T) {
 	cli := &CLI{}

@@ -86,8 +86,12 @@ func standing(r *apiv1.Run) string {
 	if r.GetPosition() > 0 && r.GetStatus() == apiv1.RunStatus_RUN_STATUS_QUEUED {
 		out += fmt.Sprintf(", place %d in lane %s", r.GetPosition(), r.GetLane())
 	}
-	if r.GetReason() != "" {
-		out += ": " + r.GetReason()
+	switch why := r.GetReason(); {
+	case why == "":
+	case strings.HasPrefix(why, out): // "waiting for a runner" says it already
+		out = why
+	default:
+		out += ": " + why
 	}
 	return clean(out)
 }
