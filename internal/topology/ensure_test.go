@@ -194,7 +194,7 @@ func TestHintsAreReplacedHandedOutOnceAndForgottenWhenHandled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	batch, err := consumer.FetchNoWait(10)
+	batch, err := consumer.Fetch(1, jetstream.FetchMaxWait(10*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
