@@ -33,6 +33,7 @@ type UpCmd struct {
 	Data          string           `help:"Folder for everything that is kept." default:".slipway" env:"SLIPWAY_DATA" type:"path"`
 	Config        string           `help:"Configuration; else slipway.yaml here or in a folder above, else the example." env:"SLIPWAY_CONFIG" type:"path"`
 	SandboxListen settings.Address `help:"Address of the stand-in Slack, which starts when no bot token is set." default:"127.0.0.1:8065" env:"SLIPWAY_SANDBOX_LISTEN"`
+	EnvPort       int              `name:"environments-port" help:"Port of the example's staging environment; production has the next. 0: free ones." default:"8091" env:"SLIPWAY_ENVIRONMENTS_PORT"`
 	NoSync        bool             `help:"Do not flush every write to disk. Faster, and a power cut loses what was acknowledged." env:"SLIPWAY_NO_SYNC"`
 
 	host.Flags   `embed:""`
@@ -210,7 +211,7 @@ func (u *up) openExample(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("find the data folder: %w", err)
 	}
-	u.local, err = localenv.New(localenv.Config{Dir: dir, Environments: localenv.Defaults(), Logger: u.logger.With("service", "environments")})
+	u.local, err = localenv.New(localenv.Config{Dir: dir, Environments: u.environments(), Logger: u.logger.With("service", "environments")})
 	if err != nil {
 		return fmt.Errorf("start the local environments: %w", err)
 	}
@@ -219,6 +220,19 @@ func (u *up) openExample(ctx context.Context) (err error) {
 		return u.local.Run(ctx)
 	})
 	return nil
+}
+
+// environments are the example's, on the ports asked for.
+func (u *up) environments() []localenv.Environment {
+	out := localenv.Defaults()
+	for i := range out {
+		port := 0
+		if u.EnvPort != 0 {
+			port = u.EnvPort + i
+		}
+		out[i].Listen = fmt.Sprintf("127.0.0.1:%d", port)
+	}
+	return out
 }
 
 // stepEnv is what the example's steps need to reach their environment.

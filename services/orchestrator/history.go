@@ -70,7 +70,8 @@ func actorName(p *eventv1.Principal) string {
 func sentence(msg proto.Message) string {
 	switch e := msg.(type) {
 	case *eventv1.RunRequested:
-		return strings.TrimSpace(fmt.Sprintf("asked for %s %s to %s, %d steps in lane %s", e.GetService(), e.GetVersion(), e.GetEnvironment(), len(e.GetPlan().GetSteps()), e.GetPlan().GetLane()))
+		what := strings.TrimSpace(e.GetService() + " " + e.GetVersion())
+		return fmt.Sprintf("asked for %s to %s, %d steps in lane %s", what, e.GetEnvironment(), len(e.GetPlan().GetSteps()), e.GetPlan().GetLane())
 	case *eventv1.RunRefused:
 		return e.GetCode() + ": " + e.GetSentence()
 	case *eventv1.RunClaimed:

@@ -350,7 +350,7 @@ func (o *Orchestrator) spec() topology.Spec {
 			}
 		}
 	}
-	return topology.Topology(o.cfg.Replicas, topology.Limits{}, pools...)
+	return topology.Topology(o.cfg.Replicas, topology.LimitsFor(topology.DefaultStore), pools...)
 }
 
 // Projection is the view's fold, for tests and benches in the same process.
