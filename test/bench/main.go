@@ -1,0 +1,149 @@
+// Command bench measures Slipway whole: it runs all services in child processes
+// of its own, over an embedded server that flushes every write, loads them
+// through the same doors as people and tools, and prints one table, beside a
+// floor: what the log alone does with the same commits. `make bench` runs it.
+//
+// It is not a test, and judges nothing: the numbers are those of the machine it
+// runs on. Rounds of all rows are interleaved and medians reported, so that a
+// noisy machine spoils the ratios less than the figures.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/slipway-hq/slipway/internal/lifecycle"
+	"github.com/slipway-hq/slipway/sandbox"
+)
+
+func main() {
+	if text, ok := os.LookupEnv(envJob); ok {
+		exit(child(text))
+		return
+	}
+	var p plan
+	var out string
+	flag.IntVar(&p.Rounds, "rounds", 3, "rounds, of which the median counts")
+	flag.DurationVar(&p.Each, "each", 3*time.Second, "length of a saturated round")
+	flag.IntVar(&p.Idle, "idle", 100, "runs of an idle round")
+	flag.IntVar(&p.History, "history", 1_000_000, "events of the cold start; 0: no cold start")
+	flag.IntVar(&p.Ended, "ended", 2000, "ended runs before kill -9; 0: no recovery")
+	flag.StringVar(&p.Dir, "dir", "", "folder for the data; a temporary one when empty")
+	flag.StringVar(&out, "out", "", "folder for bench.md and bench.json; nowhere when empty")
+	flag.StringVar(&p.Profile, "profile", "", "folder for CPU, mutex and heap profiles of the saturated rounds; none when empty")
+	only := flag.String("only", "", "measure this row alone")
+	flag.Parse()
+	ctx, stop := lifecycle.Interruptible(context.Background())
+	defer stop()
+	exit(bench(ctx, p, *only, out))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func bench(ctx context.Context, p plan, only, out string) (err error) {
+	if p.Dir == "" {
+		if p.Dir, err = os.MkdirTemp("", "slipway-bench-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(p.Dir)) }()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	slack, err := sandbox.New(sandbox.Config{})
+	if err != nil {
+		return err
+	}
+	if err := slack.Start(ctx); err != nil {
+		return err
+	}
+	job := job{Slots: slots, Secret: slack.SigningSecret(), Token: slack.BotToken(), Slack: slack.APIURL()}
+	r := &report{Began: time.Now(), Plan: p}
+	if err := r.measure(ctx, p, job, slack, only); err != nil {
+		return err
+	}
+	return r.write(os.Stdout, out)
+}
+
+func (r *report) measure(ctx context.Context, p plan, j job, slack *sandbox.Server, only string) error {
+	for _, row := range []*row{
+		{Name: "no-op steps", Service: serviceQuick},
+		{Name: "no-op steps", Service: serviceQuick, Notifier: true},
+		{Name: "/bin/true", Service: serviceReal},
+		{Name: "/bin/true", Service: serviceReal, Notifier: true},
+	} {
+		if only == "" || only == fmt.Sprintf("%s/%t", row.Service, row.Notifier) {
+			r.Rows = append(r.Rows, row)
+		}
+	}
+	if err := r.steady(ctx, p, j, slack); err != nil {
+		return err
+	}
+	if p.Ended > 0 {
+		if err := r.Starts.recovery(ctx, p, j); err != nil {
+			return fmt.Errorf("recovery: %w", err)
+		}
+	}
+	if p.History > 0 {
+		if err := r.Starts.cold(ctx, p, j); err != nil {
+			return fmt.Errorf("cold start: %w", err)
+		}
+	}
+	return nil
+}
+
+// steady measures all rows and the floor, a round of each in turn.
+func (r *report) steady(ctx context.Context, p plan, j job, slack *sandbox.Server) (err error) {
+	defer func() { err = errors.Join(err, r.stop()) }()
+	for i, row := range r.Rows {
+		own := j
+		own.Dir, own.Real, own.Notify = filepath.Join(p.Dir, fmt.Sprint("row", i)), row.Service == serviceReal, row.Notifier
+		if row.process, err = start(ctx, own); err != nil {
+			return err
+		}
+		row.Resting, _ = row.process.memory()
+	}
+	own := j
+	own.Dir, own.Floor = filepath.Join(p.Dir, "floor"), true
+	if r.Floor.process, err = start(ctx, own); err != nil {
+		return err
+	}
+	if r.Floor.Sizes, err = sizesOf(ctx, r.Rows[0].process); err != nil {
+		return err
+	}
+	for i := range p.Rounds {
+		if err := r.Floor.round(ctx, p); err != nil {
+			return err
+		}
+		for _, row := range r.Rows {
+			if err := row.round(ctx, p, slack); err != nil {
+				return fmt.Errorf("%s, notifier %t: %w", row.Name, row.Notifier, err)
+			}
+			_, row.Peak = row.process.memory()
+			fmt.Fprintf(os.Stderr, "round %d: %s, notifier %t: %.0f runs/s, floor %.0f\n", i+1, row.Name, row.Notifier, row.RunsPerSecond[i], r.Floor.RunsPerSecond[i])
+		}
+	}
+	return nil
+}
+
+// stop ends the children.
+func (r *report) stop() (err error) {
+	for _, row := range r.Rows {
+		if row.process != nil {
+			err = errors.Join(err, row.process.kill())
+		}
+	}
+	if r.Floor.process != nil {
+		err = errors.Join(err, r.Floor.process.kill())
+	}
+	return err
+}

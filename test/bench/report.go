@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// report is everything that was measured.
+type report struct {
+	Began  time.Time `json:"began"`
+	Plan   plan      `json:"plan"`
+	Rows   []*row    `json:"rows"`
+	Floor  floorRow  `json:"floor"`
+	Starts starts    `json:"starts"`
+}
+
+// write prints the report, and keeps it in a folder if one is named.
+func (r *report) write(w io.Writer, dir string) error {
+	text := r.markdown()
+	if _, err := io.WriteString(w, text); err != nil || dir == "" {
+		return err
+	}
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, "bench.json"), append(data, '\n'), 0o600),
+		os.WriteFile(filepath.Join(dir, "bench.md"), []byte(text), 0o600),
+	)
+}
+
+func (r *report) markdown() string {
+	var b strings.Builder
+	floor := r.Floor.RunsPerSecond.quantile(0.5)
+	fmt.Fprintf(&b, "%s, %s/%s, %d processors, %s. One process with all services and the embedded server, `sync always`;\n",
+		r.Began.UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
+	fmt.Fprintf(&b, "load and the stand-in for Slack in another process on the same machine. Medians of %d interleaved rounds of %s; p50 / p99 in ms.\n\n", r.Plan.Rounds, r.Plan.Each)
+	b.WriteString("| three steps of | notifier | runs/s | of the floor | runs/s from Slack | start→complete idle | ack at 50/s | ack saturated | status saturated | status at half load | peak memory |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|\n")
+	for _, row := range r.Rows {
+		speed := row.RunsPerSecond.quantile(0.5)
+		fmt.Fprintf(&b, "| %s | %s | %.0f | %.2f | %.0f | %s | %s | %s | %s | %s | %s |\n", row.Name, onOff(row.Notifier), speed, speed/max(1, floor),
+			row.FromSlack.quantile(0.5), row.Idle.median(), row.Ack.median(), row.AckSaturated.median(), row.Status.median(), row.StatusHalf.median(), mib(row.Peak))
+	}
+	fmt.Fprintf(&b, "| the floor: the same commits, nothing else | | %.0f | 1.00 | | | | | | | |\n\n", floor)
+	s := &r.Starts
+	if s.Ended > 0 {
+		fmt.Fprintf(&b, "Recovery after kill -9 with %d finished runs: ready after %.0f ms, the interrupted step runs again after %.0f ms.\n",
+			s.Ended, s.RecoveryReady.quantile(0.5), s.RecoveryResume.quantile(0.5))
+	}
+	if s.Events > 0 {
+		fmt.Fprintf(&b, "Cold start with %d events: ready after %.0f ms, %s resident, %s at most.\n", s.Events, s.ColdReady.quantile(0.5), mib(s.ColdBytes), mib(s.ColdPeak))
+	}
+	return b.String()
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+func mib(bytes int64) string {
+	if bytes == 0 {
+		return "unknown"
+	}
+	return fmt.Sprintf("%d MiB", bytes>>20)
+}
