@@ -59,12 +59,13 @@ type Board struct {
 	oldest   int
 	index    index
 	lanes    map[string]*Lane // by name
+	versions map[place]string // what went there last
 	sequence uint64
 }
 
 // New returns an empty board.
 func New() *Board {
-	return &Board{live: map[string]*Live{}, near: map[string][]string{}, lanes: map[string]*Lane{}, index: newIndex()}
+	return &Board{live: map[string]*Live{}, near: map[string][]string{}, lanes: map[string]*Lane{}, versions: map[place]string{}, index: newIndex()}
 }
 
 // Sequence is that of the newest commit folded.
@@ -117,8 +118,20 @@ func (b *Board) closed(l *Live) {
 		}
 		ln.dequeue(l)
 	}
+	if l.State.Status == run.Succeeded {
+		b.versions[place{l.State.Service, l.State.Environment}] = l.State.Version
+	}
 	b.index.add(l)
 	b.keep(l.State.ID)
+}
+
+// place is where a service can be.
+type place struct{ service, environment string }
+
+// Version is what the last successful run brought to an environment; empty when
+// there was none, or it named no version.
+func (b *Board) Version(service, environment string) string {
+	return b.versions[place{service, environment}]
 }
 
 // keep retains the run whole until KeepEnded others have ended after it.

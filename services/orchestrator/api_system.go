@@ -108,6 +108,9 @@ func (a *systemAPI) config(context.Context) []*apiv1.Check {
 	if cfg == nil {
 		return []*apiv1.Check{bad("configuration", "none is adopted", "give one with --config")}
 	}
+	if problems := a.o.refused.Load(); problems != nil {
+		return []*apiv1.Check{bad("configuration", "the file was refused and the one of sequence "+fmt.Sprint(cfg.sequence)+" stays in force: "+problems.String(), "mend the file; it is adopted by itself")}
+	}
 	return []*apiv1.Check{good("configuration", fmt.Sprintf("%s, adopted at sequence %d, digest %s", cfg.origin, cfg.sequence, short(cfg.digest, 12)))}
 }
 

@@ -52,11 +52,11 @@ func (c *clerk) say(ctx context.Context, e *commandv1.Envelope, s grammar.Senten
 		st, err := c.desk.start(ctx, who, deployment{
 			identity: e.GetIdentity(), service: s.Service, environment: s.Environment, version: s.Ref, parameters: s.Parameters, record: true,
 		})
-		return c.accepted(ctx, st, err)
+		return c.accepted(ctx, st, err, s)
 	}
 	id, err := c.view.find(s.Run)
 	if err != nil {
-		return c.refuse(err, s.Run)
+		return c.refuse(err, s.Run, s)
 	}
 	return c.steer(ctx, e, who, id, s.Verb, s.Answer)
 }
@@ -65,22 +65,38 @@ func (c *clerk) say(ctx context.Context, e *commandv1.Envelope, s grammar.Senten
 func (c *clerk) steer(ctx context.Context, e *commandv1.Envelope, who asker, id string, verb grammar.Verb, word string) (*commandv1.Answer, error) {
 	switch verb {
 	case grammar.VerbCancel:
+		before, _ := c.view.state(ctx, id) // unknown: then the cancel says why
 		st, err := c.desk.cancel(ctx, who, id, "by "+personOf(e))
 		if err != nil {
-			return c.refuse(err, c.view.short(id))
+			return c.refuse(err, c.view.short(id), grammar.Sentence{})
+		}
+		if again := cancelledBefore(before); again != "" {
+			return private("", fmt.Sprintf("`%s` %s already; nothing was changed.", c.view.short(id), again)), nil
 		}
 		return public(id, fmt.Sprintf("`%s` %s.", c.view.short(id), cancelWord(st, personMention(e)))), nil
 	case grammar.VerbRetry:
 		st, err := c.desk.retry(ctx, who, id, "")
-		return c.accepted(ctx, st, err)
+		return c.accepted(ctx, st, err, grammar.Sentence{})
 	case grammar.VerbAnswer:
 		if _, err := c.desk.answer(ctx, who, id, answers[word]); err != nil {
-			return c.refuse(err, c.view.short(id))
+			return c.refuse(err, c.view.short(id), grammar.Sentence{})
 		}
 		return public(id, fmt.Sprintf("`%s`: %s answered *%s*.", c.view.short(id), personMention(e), word)), nil
 	default:
 		return c.question(ctx, e, grammar.Sentence{Verb: verb, Run: id}), nil
 	}
+}
+
+// cancelledBefore is what an earlier cancel has come to; empty without one. Who
+// asks again changes nothing, which concerns nobody else.
+func cancelledBefore(s run.State) string {
+	switch {
+	case s.Status == run.Cancelled:
+		return "was cancelled"
+	case s.Cancel != nil && !s.Status.Ended():
+		return "is being cancelled"
+	}
+	return ""
 }
 
 func cancelWord(s run.State, by string) string {
@@ -94,9 +110,9 @@ func personOf(e *commandv1.Envelope) string      { return e.GetPrincipal().GetUs
 func personMention(e *commandv1.Envelope) string { return "<@" + e.GetPrincipal().GetUser() + ">" }
 
 // accepted answers a request that became a run, or its refusal.
-func (c *clerk) accepted(ctx context.Context, s run.State, err error) (*commandv1.Answer, error) {
+func (c *clerk) accepted(ctx context.Context, s run.State, err error, asked grammar.Sentence) (*commandv1.Answer, error) {
 	if err != nil {
-		return c.refuse(err, s.ID)
+		return c.refuse(err, s.ID, asked)
 	}
 	wait, cancel := context.WithTimeout(ctx, showWait)
 	defer cancel()
@@ -108,34 +124,41 @@ func (c *clerk) accepted(ctx context.Context, s run.State, err error) (*commandv
 	return acceptedAnswer(r), nil
 }
 
-// refuse turns a refusal into the private answer; other errors stay errors.
-func (c *clerk) refuse(err error, id string) (*commandv1.Answer, error) {
+// refuse turns a refusal into the private answer, with what was probably meant
+// as choices; other errors stay errors.
+func (c *clerk) refuse(err error, id string, asked grammar.Sentence) (*commandv1.Answer, error) {
 	if transient(err) {
 		return nil, err
 	}
 	code, sentence, known := sentenceOf(err, id)
-	answer := refusalAnswer(code, sentence, suggestionsOf(err))
+	answer := refusalAnswer(code, sentence, choicesOf(err, asked))
 	if !known {
 		return answer, err
 	}
 	return answer, nil
 }
 
-// suggestionsOf offers what would have been understood, as sentences.
-func suggestionsOf(err error) []string {
+// choicesOf repeats what was asked with each word that would have been
+// understood.
+func choicesOf(err error, asked grammar.Sentence) []string {
 	var p *pipeline.Refusal
-	if !errors.As(err, &p) {
+	if !errors.As(err, &p) || asked.Verb != grammar.VerbDeploy {
 		return nil
 	}
-	switch p.Code {
-	case pipeline.CodeServiceUnknown, pipeline.CodeServiceMissing:
-		out := make([]string, 0, len(p.Suggestions))
-		for _, s := range p.Suggestions {
-			out = append(out, "deploy "+s)
+	var out []string
+	for _, word := range p.Suggestions {
+		again := asked
+		switch p.Code {
+		case pipeline.CodeServiceUnknown, pipeline.CodeServiceMissing:
+			again.Service = word
+		case pipeline.CodeEnvironmentUnknown, pipeline.CodeEnvironmentMissing:
+			again.Environment = word
+		default:
+			return nil
 		}
-		return out
+		out = append(out, again.String())
 	}
-	return nil
+	return out
 }
 
 // press handles a button of a card.

@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/domain/identity"
 	"github.com/slipway-hq/slipway/domain/pipeline"
 	"github.com/slipway-hq/slipway/domain/policy"
@@ -77,6 +78,7 @@ func (d *desk) start(ctx context.Context, who asker, want deployment) (run.State
 		Service: want.service, Environment: want.environment, Version: want.version, Parameters: want.parameters,
 	})
 	if err == nil {
+		d.view.proj.Read(func(b *board.Board) { plan.PreviousVersion = b.Version(target.Service, target.Environment) })
 		event.Plan, event.Service, event.Environment, event.Version = plan, target.Service, target.Environment, target.Version
 		err = d.authorise(cfg, who, target.Environment)
 	}

@@ -85,14 +85,7 @@ func (d *dispatcher) observe(c projection.Change) {
 	if c.Config {
 		d.everything()
 	}
-	d.poke()
-}
-
-func (d *dispatcher) poke() {
-	select {
-	case d.wake <- struct{}{}:
-	default:
-	}
+	poke(d.wake)
 }
 
 // everything marks all lanes and all runs; d.mu is held.

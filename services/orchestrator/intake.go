@@ -3,7 +3,9 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -89,6 +91,7 @@ func (i *intake) consume(ctx context.Context) error {
 func (i *intake) handle(ctx context.Context, m jetstream.Msg) {
 	ctx, cancel := context.WithTimeout(ctx, decideWait)
 	defer cancel()
+	defer i.survive(ctx, m)
 	envelope := &commandv1.Envelope{}
 	if err := proto.Unmarshal(m.Data(), envelope); err != nil || envelope.GetIdentity() == "" {
 		i.bury(ctx, m, "undecodable")
@@ -111,6 +114,24 @@ func (i *intake) handle(ctx context.Context, m jetstream.Msg) {
 		i.logger.Warn("request not acknowledged, it will come again and change nothing", "error", err)
 	}
 }
+
+// survive keeps one request that makes us panic from stopping all others: it
+// comes again, and after MaxAttempts it is put away for an operator.
+func (i *intake) survive(ctx context.Context, m jetstream.Msg) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	i.logger.Error("a request made the intake panic", "subject", m.Subject(), "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	if meta, err := m.Metadata(); err == nil && meta.NumDelivered < topology.MaxAttempts {
+		i.again(ctx, m, errPanic)
+		return
+	}
+	i.bury(ctx, m, "panic")
+}
+
+// errPanic stands for a panic in a log line.
+var errPanic = errors.New("it made the intake panic")
 
 // transient failures are the log's; the request stays in INBOX.
 func transient(err error) bool {

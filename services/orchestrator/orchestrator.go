@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -48,9 +49,6 @@ type Deps struct {
 	Now    func() time.Time
 	// Checks are further questions of doctor, which other parts can answer.
 	Checks []func(context.Context) []*apiv1.Check
-	// ConfigProblem is told, once per content, why a changed file was not
-	// adopted; empty when one was.
-	ConfigProblem func(string)
 }
 
 // Orchestrator is the service.
@@ -66,7 +64,11 @@ type Orchestrator struct {
 	bucket     *lease.Bucket
 	watch      *lease.Watch
 	adopted    atomic.Pointer[adopted]
+	refused    atomic.Pointer[configfile.Problems] // of the file, when it is not the one in force
 	handlers   map[string]http.Handler
+	aged       aged          // of the janitor alone
+	changes    chan struct{} // a configuration was adopted in the log
+	taken      chan struct{} // one was parsed and is in force
 	logger     *slog.Logger
 }
 
@@ -79,7 +81,7 @@ func New(cfg Config, deps Deps) (*Orchestrator, error) {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	o := &Orchestrator{cfg: cfg, deps: deps, js: js, logger: deps.Logger.With("service", "orchestrator")}
+	o := &Orchestrator{cfg: cfg, deps: deps, js: js, logger: deps.Logger.With("service", "orchestrator"), changes: make(chan struct{}, 1), taken: make(chan struct{}, 1)}
 	o.proj = projection.New(deps.Log, o.observe)
 	m, err := newMetrics(o.proj.Sequence, o.active)
 	if err != nil {
@@ -106,7 +108,7 @@ func (o *Orchestrator) serve(logs *logReader) error {
 	if err != nil {
 		return fmt.Errorf("orchestrator: %w", err)
 	}
-	options := []connect.HandlerOption{connect.WithInterceptors(traced), connect.WithReadMaxBytes(maxRequest)}
+	options := []connect.HandlerOption{connect.WithInterceptors(traced), connect.WithReadMaxBytes(maxRequest), connect.WithRecover(o.recovered)}
 	g := newGuard(string(o.cfg.Token))
 	runs := &runAPI{desk: o.desk, view: o.view, proj: o.proj, logs: logs, guard: g}
 	lanes := &laneAPI{run: runs, view: o.view, proj: o.proj}
@@ -120,6 +122,12 @@ func (o *Orchestrator) serve(logs *logReader) error {
 	return nil
 }
 
+// recovered turns a panic of one call into an error of that call.
+func (o *Orchestrator) recovered(_ context.Context, spec connect.Spec, _ http.Header, cause any) error {
+	o.logger.Error("a call made the API panic", "procedure", spec.Procedure, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	return connect.NewError(connect.CodeInternal, errors.New("something went wrong on my side; the log of the orchestrator says what"))
+}
+
 // maxRequest bounds an API request.
 const maxRequest = 1 << 20
 
@@ -129,9 +137,17 @@ func (o *Orchestrator) Handlers() map[string]http.Handler { return o.handlers }
 // observe passes every change on to whoever derives something from it.
 func (o *Orchestrator) observe(c projection.Change) {
 	if c.Config {
-		o.takeConfig()
+		poke(o.changes)
 	}
 	o.dispatcher.observe(c)
+}
+
+// poke leaves a note in ch, unless there is one.
+func poke(ch chan<- struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
 }
 
 // Run serves until ctx ends. ready is called once the log is folded and the
@@ -147,6 +163,7 @@ func (o *Orchestrator) Run(ctx context.Context, ready func()) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		group.Go(func() error { return o.takeConfigs(ctx) })
 		if err := o.configure(ctx); err != nil {
 			return err
 		}
@@ -171,7 +188,12 @@ func (o *Orchestrator) Run(ctx context.Context, ready func()) error {
 // nothing was adopted before.
 func (o *Orchestrator) configure(ctx context.Context) error {
 	if o.cfg.File == "" {
-		return nil
+		select {
+		case <-o.taken: // what was adopted before, if anything, is in force
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	file, problems := configfile.Load(o.cfg.File)
 	if len(problems) == 0 {
@@ -180,7 +202,7 @@ func (o *Orchestrator) configure(ctx context.Context) error {
 		}
 		return o.awaitConfig(ctx, file.Digest)
 	}
-	if o.adopted.Load() == nil {
+	if !o.haveConfig(ctx) {
 		return fmt.Errorf("the configuration has %d problems:\n%w", len(problems), problems.Err())
 	}
 	o.refuseConfig(problems)
@@ -189,14 +211,12 @@ func (o *Orchestrator) configure(ctx context.Context) error {
 
 // awaitConfig returns when the adopted configuration is the one with digest.
 func (o *Orchestrator) awaitConfig(ctx context.Context, digest string) error {
-	wake, stop := o.proj.WatchAll()
-	defer stop()
 	for {
 		if a := o.adopted.Load(); a != nil && a.digest == digest {
 			return nil
 		}
 		select {
-		case <-wake:
+		case <-o.taken:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -217,9 +237,7 @@ func (o *Orchestrator) changed(ctx context.Context) func(*configfile.File, confi
 
 func (o *Orchestrator) refuseConfig(problems configfile.Problems) {
 	o.logger.Error("configuration refused, the one in force stays", "problems", len(problems), "first", problems[0].String())
-	if o.deps.ConfigProblem != nil {
-		o.deps.ConfigProblem(problems.String())
-	}
+	o.refused.Store(&problems)
 }
 
 func (o *Orchestrator) adopt(ctx context.Context, file *configfile.File) error {
@@ -230,23 +248,47 @@ func (o *Orchestrator) adopt(ctx context.Context, file *configfile.File) error {
 	if err := adopt(ctx, o.deps.Log, objects, file, o.deps.Now()); err != nil {
 		return err
 	}
-	if o.deps.ConfigProblem != nil {
-		o.deps.ConfigProblem("")
-	}
+	o.refused.Store(nil)
 	return nil
 }
 
-// takeConfig parses what the log says is adopted now.
-func (o *Orchestrator) takeConfig() {
+// haveConfig tells whether the log holds a configuration that is usable here.
+func (o *Orchestrator) haveConfig(ctx context.Context) bool {
 	var c board.Config
 	o.proj.Read(func(b *board.Board) { c = b.Config })
-	ctx, cancel := context.WithTimeout(context.Background(), commandWait)
+	ctx, cancel := context.WithTimeout(ctx, commandWait)
+	defer cancel()
+	return c.Sequence != 0 && o.awaitConfig(ctx, c.Digest) == nil
+}
+
+// takeConfigs puts what the log says is adopted into force, now and at each
+// change, beside the fold: it may have to fetch and to create.
+func (o *Orchestrator) takeConfigs(ctx context.Context) error {
+	for {
+		o.takeConfig(ctx)
+		poke(o.taken)
+		select {
+		case <-o.changes:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (o *Orchestrator) takeConfig(ctx context.Context) {
+	var c board.Config
+	o.proj.Read(func(b *board.Board) { c = b.Config })
+	if c.Sequence == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandWait)
 	defer cancel()
 	objects, err := topology.Objects(ctx, o.js)
 	if err == nil {
 		var a *adopted
 		if a, err = parseAdopted(ctx, objects, c); err == nil {
 			o.adopted.Store(a)
+			o.dispatcher.observe(projection.Change{Config: true})
 			o.ensurePools(ctx, a.config)
 			o.logger.Info("configuration adopted", "origin", c.Origin, "digest", short(c.Digest, 12), "sequence", c.Sequence)
 			return
@@ -334,10 +376,36 @@ func (o *Orchestrator) tidy(ctx context.Context) error {
 		return err
 	}
 	handled, err := topology.InboxHandled(ctx, o.js)
-	if err != nil || handled == 0 {
+	if err != nil {
 		return err
 	}
-	return topology.PurgeInbox(ctx, o.js, handled)
+	return topology.PurgeInbox(ctx, o.js, o.aged.pass(handled, o.deps.Now()))
+}
+
+// aged delays the purge of handled requests by the window in which INBOX knows
+// repeats, because it forgets those of messages that are gone.
+type aged struct {
+	marks []mark
+}
+
+type mark struct {
+	sequence uint64
+	at       time.Time
+}
+
+// markEvery keeps the marks of one window few.
+const markEvery = 30 * time.Second
+
+// pass notes what is handled now and returns what was a window ago.
+func (a *aged) pass(handled uint64, now time.Time) (purge uint64) {
+	if n := len(a.marks); handled > 0 && (n == 0 || now.Sub(a.marks[n-1].at) >= markEvery) {
+		a.marks = append(a.marks, mark{handled, now})
+	}
+	for len(a.marks) > 0 && now.Sub(a.marks[0].at) >= topology.DedupeWindow {
+		purge = a.marks[0].sequence
+		a.marks = a.marks[1:]
+	}
+	return purge
 }
 
 // spec is the topology with the configured pools.
