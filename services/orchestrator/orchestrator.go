@@ -355,15 +355,19 @@ func (o *Orchestrator) active() (queued, occupied int) {
 const janitorEvery = 2 * time.Second
 
 func (o *Orchestrator) janitor(ctx context.Context) error {
-	tick := time.NewTicker(janitorEvery)
+	tick, rare := time.NewTicker(janitorEvery), time.NewTicker(artefactEvery)
 	defer tick.Stop()
+	defer rare.Stop()
 	for {
+		work := o.tidy
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
+		case <-rare.C:
+			work = o.dropArtefacts
 		}
-		if err := o.tidy(ctx); err != nil && ctx.Err() == nil {
+		if err := work(ctx); err != nil && ctx.Err() == nil {
 			o.logger.Warn("streams not tidied, tried again", "error", err)
 		}
 	}
