@@ -139,7 +139,7 @@ func (u *up) open(ctx context.Context) (err error) {
 }
 
 func (u *up) build(ctx context.Context) error {
-	if err := u.openSlack(); err != nil {
+	if err := u.openSlack(ctx); err != nil {
 		return err
 	}
 	if err := u.openExample(ctx); err != nil {
@@ -165,7 +165,7 @@ func (u *up) build(ctx context.Context) error {
 }
 
 // openSlack starts the stand-in when there is no real one.
-func (u *up) openSlack() (err error) {
+func (u *up) openSlack(ctx context.Context) (err error) {
 	if u.Ingress.BotToken != nil {
 		return nil
 	}
@@ -177,10 +177,11 @@ func (u *up) openSlack() (err error) {
 	if err != nil {
 		return fmt.Errorf("start the sandbox: %w", err)
 	}
+	// It outlives ctx: while the others drain they still talk to it.
+	if err := u.sandbox.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("cannot start the sandbox on %s: %w. Choose another address with --sandbox-listen", u.SandboxListen, err)
+	}
 	u.host.Add("sandbox", func(ctx context.Context, ready func()) error {
-		if err := u.sandbox.Start(ctx); err != nil {
-			return fmt.Errorf("cannot start the sandbox on %s: %w. Choose another address with --sandbox-listen", u.SandboxListen, err)
-		}
 		ready()
 		<-ctx.Done()
 		return u.sandbox.Close() //nolint:contextcheck // closing begins when ctx is over
@@ -188,7 +189,7 @@ func (u *up) openSlack() (err error) {
 	secret := telemetry.Secret(u.sandbox.SigningSecret())
 	bot := telemetry.Secret(u.sandbox.BotToken())
 	u.Ingress.SigningSecret, u.Ingress.BotToken, u.Ingress.AppToken = &secret, &bot, nil
-	u.Ingress.APIURL = "http://" + string(u.SandboxListen) + "/api/"
+	u.Ingress.APIURL = u.sandbox.APIURL()
 	return nil
 }
 

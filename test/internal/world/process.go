@@ -49,13 +49,20 @@ func (o *tap) now() (string, <-chan struct{}) {
 	return o.text.String(), o.changed
 }
 
-// launch starts a program; it is killed at the end of the test at the latest.
+// launch starts a program of this world's.
 func (w *World) launch(name, path string, env, args []string) *Process {
 	w.T.Helper()
-	t := w.T
+	p := launch(w.T, name, w.Dir, path, env, args)
+	w.T.Cleanup(func() { w.last.Do(w.tell) }) // before the process is killed, while it may still answer
+	return p
+}
+
+// launch starts a program; it is killed at the end of the test at the latest.
+func launch(t testing.TB, name, dir, path string, env, args []string) *Process {
+	t.Helper()
 	p := &Process{Name: name, t: t, out: newTap(), exited: make(chan struct{}), started: time.Now()}
 	p.cmd = exec.Command(path, args...)
-	p.cmd.Dir, p.cmd.Env = w.Dir, env
+	p.cmd.Dir, p.cmd.Env = dir, env
 	read, write := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = write, write
 	// Steps hold the pipe for a moment longer than a killed process does.
@@ -78,7 +85,6 @@ func (w *World) launch(name, path string, env, args []string) *Process {
 		close(p.exited)
 	}()
 	t.Cleanup(func() {
-		w.last.Do(w.tell) // while somebody may still answer
 		p.Kill()
 		if t.Failed() {
 			t.Logf("--- %s said:\n%s", name, lastLines(p.Output(), 120))

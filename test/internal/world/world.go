@@ -104,10 +104,7 @@ func (w *World) startSlack(cfg sandbox.Config) {
 
 // environment is a clean one: nothing of the developer's may change a test.
 func (w *World) environment() []string {
-	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "SLIPWAY_") || strings.HasPrefix(v, "SLACK_") || strings.HasPrefix(v, "NATS_") || strings.HasPrefix(v, "OTEL_")
-	})
-	return append(env,
+	return append(untouched(),
 		"SLACK_API_URL="+w.Slack.APIURL(), "SLACK_BOT_TOKEN="+w.Slack.BotToken(), "SLACK_SIGNING_SECRET="+w.Slack.SigningSecret(),
 		"SLIPWAY_CONFIG="+w.config, "SLIPWAY_LISTEN=127.0.0.1:0", "SLIPWAY_CARD_EDIT_INTERVAL=100ms", "SLIPWAY_CARD_TICK=1s",
 	)
