@@ -128,8 +128,13 @@ func (o *Orchestrator) recovered(_ context.Context, spec connect.Spec, _ http.He
 	return connect.NewError(connect.CodeInternal, errors.New("something went wrong on my side; the log of the orchestrator says what"))
 }
 
-// maxRequest bounds an API request.
-const maxRequest = 1 << 20
+const (
+	// maxRequest bounds an API request.
+	maxRequest = 1 << 20
+	// minCompressed is from how many bytes on an answer is compressed: one run has
+	// about 500, and packing it took longer than everything else about its answer.
+	minCompressed = 8 << 10
+)
 
 // Handlers are the API's paths and what serves them.
 func (o *Orchestrator) Handlers() map[string]http.Handler { return o.handlers }
@@ -184,128 +189,6 @@ func (o *Orchestrator) Run(ctx context.Context, ready func()) error {
 	return err
 }
 
-// configure adopts the file at the start. A bad file refuses to start only when
-// nothing was adopted before.
-func (o *Orchestrator) configure(ctx context.Context) error {
-	if o.cfg.File == "" {
-		select {
-		case <-o.taken: // what was adopted before, if anything, is in force
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	file, problems := configfile.Load(o.cfg.File)
-	if len(problems) == 0 {
-		if err := o.adopt(ctx, file); err != nil {
-			return err
-		}
-		return o.awaitConfig(ctx, file.Digest)
-	}
-	if !o.haveConfig(ctx) {
-		return fmt.Errorf("the configuration has %d problems:\n%w", len(problems), problems.Err())
-	}
-	o.refuseConfig(problems)
-	return nil
-}
-
-// awaitConfig returns when the adopted configuration is the one with digest.
-func (o *Orchestrator) awaitConfig(ctx context.Context, digest string) error {
-	for {
-		if a := o.adopted.Load(); a != nil && a.digest == digest {
-			return nil
-		}
-		select {
-		case <-o.taken:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (o *Orchestrator) changed(ctx context.Context) func(*configfile.File, configfile.Problems) {
-	return func(file *configfile.File, problems configfile.Problems) {
-		if len(problems) > 0 {
-			o.refuseConfig(problems)
-			return
-		}
-		if err := o.adopt(ctx, file); err != nil && ctx.Err() == nil {
-			o.logger.Error("changed configuration not adopted", "error", err)
-		}
-	}
-}
-
-func (o *Orchestrator) refuseConfig(problems configfile.Problems) {
-	o.logger.Error("configuration refused, the one in force stays", "problems", len(problems), "first", problems[0].String())
-	o.refused.Store(&problems)
-}
-
-func (o *Orchestrator) adopt(ctx context.Context, file *configfile.File) error {
-	objects, err := topology.Objects(ctx, o.js)
-	if err != nil {
-		return fmt.Errorf("open the object store: %w", err)
-	}
-	if err := adopt(ctx, o.deps.Log, objects, file, o.deps.Now()); err != nil {
-		return err
-	}
-	o.refused.Store(nil)
-	return nil
-}
-
-// haveConfig tells whether the log holds a configuration that is usable here.
-func (o *Orchestrator) haveConfig(ctx context.Context) bool {
-	var c board.Config
-	o.proj.Read(func(b *board.Board) { c = b.Config })
-	ctx, cancel := context.WithTimeout(ctx, commandWait)
-	defer cancel()
-	return c.Sequence != 0 && o.awaitConfig(ctx, c.Digest) == nil
-}
-
-// takeConfigs puts what the log says is adopted into force, now and at each
-// change, beside the fold: it may have to fetch and to create.
-func (o *Orchestrator) takeConfigs(ctx context.Context) error {
-	for {
-		o.takeConfig(ctx)
-		poke(o.taken)
-		select {
-		case <-o.changes:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (o *Orchestrator) takeConfig(ctx context.Context) {
-	var c board.Config
-	o.proj.Read(func(b *board.Board) { c = b.Config })
-	if c.Sequence == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, commandWait)
-	defer cancel()
-	objects, err := topology.Objects(ctx, o.js)
-	if err == nil {
-		var a *adopted
-		if a, err = parseAdopted(ctx, objects, c); err == nil {
-			o.adopted.Store(a)
-			o.dispatcher.observe(projection.Change{Config: true})
-			o.ensurePools(ctx, a.config)
-			o.logger.Info("configuration adopted", "origin", c.Origin, "digest", short(c.Digest, 12), "sequence", c.Sequence)
-			return
-		}
-	}
-	o.logger.Error("adopted configuration not usable here, the last one stays", "error", err)
-}
-
-// ensurePools makes the consumers of the pools that are configured.
-func (o *Orchestrator) ensurePools(ctx context.Context, cfg pipeline.Config) {
-	for pool := range cfg.Pools {
-		if err := topology.EnsurePool(ctx, o.js, o.cfg.Replicas, pool); err != nil {
-			o.logger.Warn("pool not prepared, its first runner does it", "pool", pool, "error", err)
-		}
-	}
-}
-
 // settings are a lane's limits in force.
 func (o *Orchestrator) settings(lane string) *eventv1.LaneSettings {
 	return o.adopted.Load().settings(lane)
@@ -348,68 +231,6 @@ func (o *Orchestrator) active() (queued, occupied int) {
 		})
 	})
 	return queued, occupied
-}
-
-// janitorEvery is how often handled requests are dropped from INBOX and memory
-// streams that a restart of the server took are made again.
-const janitorEvery = 2 * time.Second
-
-func (o *Orchestrator) janitor(ctx context.Context) error {
-	tick, rare := time.NewTicker(janitorEvery), time.NewTicker(artefactEvery)
-	defer tick.Stop()
-	defer rare.Stop()
-	for {
-		work := o.tidy
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		case <-rare.C:
-			work = o.dropArtefacts
-		}
-		if err := work(ctx); err != nil && ctx.Err() == nil {
-			o.logger.Warn("streams not tidied, tried again", "error", err)
-		}
-	}
-}
-
-func (o *Orchestrator) tidy(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, commandWait)
-	defer cancel()
-	if err := topology.EnsureVolatile(ctx, o.js, o.spec()); err != nil {
-		return err
-	}
-	handled, err := topology.InboxHandled(ctx, o.js)
-	if err != nil {
-		return err
-	}
-	return topology.PurgeInbox(ctx, o.js, o.aged.pass(handled, o.deps.Now()))
-}
-
-// aged delays the purge of handled requests by the window in which INBOX knows
-// repeats, because it forgets those of messages that are gone.
-type aged struct {
-	marks []mark
-}
-
-type mark struct {
-	sequence uint64
-	at       time.Time
-}
-
-// markEvery keeps the marks of one window few.
-const markEvery = 30 * time.Second
-
-// pass notes what is handled now and returns what was a window ago.
-func (a *aged) pass(handled uint64, now time.Time) (purge uint64) {
-	if n := len(a.marks); handled > 0 && (n == 0 || now.Sub(a.marks[n-1].at) >= markEvery) {
-		a.marks = append(a.marks, mark{handled, now})
-	}
-	for len(a.marks) > 0 && now.Sub(a.marks[0].at) >= topology.DedupeWindow {
-		purge = a.marks[0].sequence
-		a.marks = a.marks[1:]
-	}
-	return purge
 }
 
 // spec is the topology with the configured pools.

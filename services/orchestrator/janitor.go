@@ -13,6 +13,68 @@ import (
 	"github.com/slipway-hq/slipway/internal/topology"
 )
 
+// janitorEvery is how often handled requests are dropped from INBOX and memory
+// streams that a restart of the server took are made again.
+const janitorEvery = 2 * time.Second
+
+func (o *Orchestrator) janitor(ctx context.Context) error {
+	tick, rare := time.NewTicker(janitorEvery), time.NewTicker(artefactEvery)
+	defer tick.Stop()
+	defer rare.Stop()
+	for {
+		work := o.tidy
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		case <-rare.C:
+			work = o.dropArtefacts
+		}
+		if err := work(ctx); err != nil && ctx.Err() == nil {
+			o.logger.Warn("streams not tidied, tried again", "error", err)
+		}
+	}
+}
+
+func (o *Orchestrator) tidy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, commandWait)
+	defer cancel()
+	if err := topology.EnsureVolatile(ctx, o.js, o.spec()); err != nil {
+		return err
+	}
+	handled, err := topology.InboxHandled(ctx, o.js)
+	if err != nil {
+		return err
+	}
+	return topology.PurgeInbox(ctx, o.js, o.aged.pass(handled, o.deps.Now()))
+}
+
+// aged delays the purge of handled requests by the window in which INBOX knows
+// repeats, because it forgets those of messages that are gone.
+type aged struct {
+	marks []mark
+}
+
+type mark struct {
+	sequence uint64
+	at       time.Time
+}
+
+// markEvery keeps the marks of one window few.
+const markEvery = 30 * time.Second
+
+// pass notes what is handled now and returns what was a window ago.
+func (a *aged) pass(handled uint64, now time.Time) (purge uint64) {
+	if n := len(a.marks); handled > 0 && (n == 0 || now.Sub(a.marks[n-1].at) >= markEvery) {
+		a.marks = append(a.marks, mark{handled, now})
+	}
+	for len(a.marks) > 0 && now.Sub(a.marks[0].at) >= topology.DedupeWindow {
+		purge = a.marks[0].sequence
+		a.marks = a.marks[1:]
+	}
+	return purge
+}
+
 const (
 	// artefactAge is how long after its end a run's artefacts stay, so that it
 	// can be retried: as long as its logs.
