@@ -22,15 +22,16 @@ const (
 )
 
 // saturate keeps window runs under way for as long as d, by calls of ask, and
-// returns how many ended per second after the first quarter, which warms up.
-func saturate(ctx context.Context, p *process, d time.Duration, ask func(context.Context) error) (perSecond float64, err error) {
+// returns how many ended per second after the first quarter, which warms up, and
+// the processor time that the child used for each.
+func saturate(ctx context.Context, p *process, d time.Duration, ask func(context.Context) error) (perSecond float64, cost time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	room := make(chan struct{}, window)
 	for range window {
 		room <- struct{}{}
 	}
-	var meter meter
+	meter := meter{used: p.processor}
 	var group sync.WaitGroup
 	group.Go(func() {
 		last := -1
@@ -66,9 +67,9 @@ func saturate(ctx context.Context, p *process, d time.Duration, ask func(context
 	}
 	group.Wait()
 	if err := failed.Load(); err != nil {
-		return 0, *err
+		return 0, 0, *err
 	}
-	return meter.rate(), p.settle(context.WithoutCancel(ctx))
+	return meter.rate(), meter.cost(), p.settle(context.WithoutCancel(ctx))
 }
 
 // meter is the speed of a counter, from when it has run for a while.
@@ -76,6 +77,9 @@ type meter struct {
 	born        time.Time
 	from, until time.Time
 	first, last int
+
+	used          func() time.Duration
+	before, after time.Duration
 }
 
 func (m *meter) note(n int, warm time.Duration) {
@@ -85,9 +89,13 @@ func (m *meter) note(n int, warm time.Duration) {
 		m.born = now
 	case now.Sub(m.born) < warm:
 	case m.from.IsZero():
-		m.from, m.first = now, n
+		m.from, m.first, m.before = now, n, m.used()
 	}
-	m.until, m.last = now, n
+	m.until, m.last, m.after = now, n, m.used()
+}
+
+func (m *meter) cost() time.Duration {
+	return (m.after - m.before) / time.Duration(max(1, m.last-m.first))
 }
 
 func (m *meter) rate() float64 {

@@ -20,6 +20,7 @@ type row struct {
 	Notifier bool   `json:"notifier"`
 
 	RunsPerSecond samples `json:"runs_per_second"`
+	Cost          samples `json:"processor_ms_per_run"`
 	FromSlack     samples `json:"runs_per_second_from_slack"`
 	Idle          rounds  `json:"start_to_complete_idle"`
 	Ack           rounds  `json:"ack_at_50_per_second"`
@@ -47,6 +48,8 @@ type plan struct {
 const (
 	// ackRate is what a busy workspace sends, and far more.
 	ackRate = 50
+	// warmUp comes before: connections, the directory of people, pages of memory.
+	warmUp = time.Second
 	// statusRate is how often somebody asks for a status during a round.
 	statusRate = 50
 )
@@ -62,6 +65,9 @@ func (r *row) round(ctx context.Context, p plan, slack *sandbox.Server) error {
 		printStages(stages, began)
 	}
 	ask := func(ctx context.Context) error { return r.process.slash(ctx, slack, r.Service) }
+	if _, err := paced(ctx, ackRate, warmUp, ask); err != nil {
+		return fmt.Errorf("warm up: %w", err)
+	}
 	acks, err := paced(ctx, ackRate, p.Each, ask)
 	if err != nil {
 		return fmt.Errorf("ack at %d/s: %w", ackRate, err)
@@ -71,19 +77,20 @@ func (r *row) round(ctx context.Context, p plan, slack *sandbox.Server) error {
 		return err
 	}
 	profiled := r.process.profile(ctx, p, r.Service)
-	speed, status, err := r.saturated(ctx, p.Each, r.start)
+	speed, cost, status, err := r.saturated(ctx, p.Each, r.start)
 	profiled()
 	if err != nil {
 		return fmt.Errorf("saturated: %w", err)
 	}
 	r.RunsPerSecond = append(r.RunsPerSecond, speed)
+	r.Cost.add(cost)
 	r.Status.add(status)
 	if err := r.half(ctx, p, int(speed/2)); err != nil {
 		return fmt.Errorf("half load: %w", err)
 	}
 	var mu sync.Mutex
 	var took samples
-	fromSlack, _, err := r.saturated(ctx, p.Each, func(ctx context.Context) error {
+	fromSlack, _, _, err := r.saturated(ctx, p.Each, func(ctx context.Context) error {
 		at := time.Now()
 		err := ask(ctx)
 		mu.Lock()
@@ -100,16 +107,16 @@ func (r *row) round(ctx context.Context, p plan, slack *sandbox.Server) error {
 }
 
 // saturated is a saturated round beside which somebody asks for the status.
-func (r *row) saturated(ctx context.Context, d time.Duration, ask func(context.Context) error) (speed float64, status samples, err error) {
+func (r *row) saturated(ctx context.Context, d time.Duration, ask func(context.Context) error) (speed float64, cost time.Duration, status samples, err error) {
 	var group sync.WaitGroup
 	var failed error
 	group.Go(func() { status, failed = r.statuses(ctx, d) })
-	speed, err = saturate(ctx, r.process, d, ask)
+	speed, cost, err = saturate(ctx, r.process, d, ask)
 	group.Wait()
 	if err == nil {
 		err = failed
 	}
-	return speed, status, err
+	return speed, cost, status, err
 }
 
 func (r *row) start(ctx context.Context) error {
@@ -271,7 +278,7 @@ func (s *starts) again(ctx context.Context, j job) (*process, error) {
 		return nil, err
 	}
 	s.RecoveryResume.add(l.at.Sub(child.born))
-	child.lines <- l // for the next round
+	child.past = append(child.past, l) // for the next round
 	return child, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ const envJob = "SLIPWAY_BENCH_JOB"
 // process is a child of this program: real, so that its memory can be measured
 // and it can be killed.
 type process struct {
+	past  []line // said while something else was waited for
 	url   string
 	born  time.Time
 	cmd   *exec.Cmd
@@ -87,10 +89,16 @@ func (p *process) listen(stdout io.Reader) {
 	}
 }
 
-// await returns the next line that begins with word.
+// await returns the first line that begins with word and was not returned yet.
 func (p *process) await(ctx context.Context, word string) (line, error) {
 	ctx, cancel := context.WithTimeout(ctx, startWait)
 	defer cancel()
+	for i, l := range p.past {
+		if strings.HasPrefix(l.text, word) {
+			p.past = slices.Delete(p.past, i, i+1)
+			return l, nil
+		}
+	}
 	for {
 		select {
 		case l, ok := <-p.lines:
@@ -100,6 +108,7 @@ func (p *process) await(ctx context.Context, word string) (line, error) {
 			if strings.HasPrefix(l.text, word) {
 				return l, nil
 			}
+			p.past = append(p.past, l)
 		case <-ctx.Done():
 			return line{}, fmt.Errorf("wait for %q: %w", word, ctx.Err())
 		}
@@ -132,6 +141,27 @@ func (p *process) memory() (now, peak int64) {
 		}
 	}
 	return now, peak
+}
+
+// clockTick is what Linux counts processor time in.
+const clockTick = 10 * time.Millisecond
+
+// processor returns the processor time that the child has used; 0 where the
+// system does not say.
+func (p *process) processor() time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	const user, system = 11, 12 // of what follows the name, proc(5)
+	if len(fields) <= system {
+		return 0
+	}
+	a, _ := strconv.ParseInt(fields[user], 10, 64)
+	b, _ := strconv.ParseInt(fields[system], 10, 64)
+	return time.Duration(a+b) * clockTick
 }
 
 // client keeps enough connections for all workers.

@@ -43,14 +43,14 @@ func (r *report) markdown() string {
 	fmt.Fprintf(&b, "%s, %s/%s, %d processors, %s. One process with all services and the embedded server, `sync always`;\n",
 		r.Began.UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
 	fmt.Fprintf(&b, "load and the stand-in for Slack in another process on the same machine. Medians of %d interleaved rounds of %s; p50 / p99 in ms.\n\n", r.Plan.Rounds, r.Plan.Each)
-	b.WriteString("| three steps of | notifier | runs/s | of the floor | runs/s from Slack | start→complete idle | ack at 50/s | ack saturated | status saturated | status at half load | peak memory |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| three steps of | notifier | runs/s | of the floor | processor per run | runs/s from Slack | start→complete idle | ack at 50/s | ack saturated | status saturated | status at half load | peak memory |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, row := range r.Rows {
 		speed := row.RunsPerSecond.quantile(0.5)
-		fmt.Fprintf(&b, "| %s | %s | %.0f | %.2f | %.0f | %s | %s | %s | %s | %s | %s |\n", row.Name, onOff(row.Notifier), speed, speed/max(1, floor),
+		fmt.Fprintf(&b, "| %s | %s | %.0f | %.2f | %.2f ms | %.0f | %s | %s | %s | %s | %s | %s |\n", row.Name, onOff(row.Notifier), speed, speed/max(1, floor), row.Cost.quantile(0.5),
 			row.FromSlack.quantile(0.5), row.Idle.median(), row.Ack.median(), row.AckSaturated.median(), row.Status.median(), row.StatusHalf.median(), mib(row.Peak))
 	}
-	fmt.Fprintf(&b, "| the floor: the same commits, nothing else | | %.0f | 1.00 | | | | | | | |\n\n", floor)
+	fmt.Fprintf(&b, "| the floor: the same commits, nothing else | | %.0f | 1.00 | | | | | | | | |\n\n", floor)
 	s := &r.Starts
 	if s.Ended > 0 {
 		fmt.Fprintf(&b, "Recovery after kill -9 with %d finished runs: ready after %.0f ms, the interrupted step runs again after %.0f ms.\n",
