@@ -10,9 +10,9 @@ import (
 // deploy replaces the served release, or says why not. It can be repeated after a
 // crash at any point: every step of it is either repeated or already done.
 func (k *keeper) deploy(ctx context.Context, o order) (Status, error) {
-	ctx, cancel := context.WithCancel(ctx) //nolint:contextcheck // the caller is watched on the next lines
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(o.ctx, cancel)() // a caller that is gone wants it no more
+	defer context.AfterFunc(o.ctx, cancel)() //nolint:contextcheck // a caller that is gone wants it no more
 	if err := k.admit(o.req); err != nil {
 		return Status{}, err
 	}
