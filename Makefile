@@ -49,7 +49,7 @@ bench: ## Measure throughput, latency, recovery and memory against the floor
 	go run ./test/bench
 
 chaos: ## Break things at random for MINUTES, repeatable by SEED
-	SEED=$(SEED) MINUTES=$(MINUTES) $(GOTEST) -count=1 -timeout=60m -tags=chaos ./test/chaos/...
+	SEED=$(SEED) MINUTES=$(MINUTES) $(GOTEST) -count=1 -timeout=60m ./test/faults/...
 
 lint: ## Check Go and protobuf: vet, golangci-lint, buf lint and format
 	go vet work
