@@ -167,7 +167,8 @@ function fill(box, list, all, fresh, inThread) {
   if (atEnd) box.scrollTop = box.scrollHeight;
 }
 
-const isCard = (m) => Boolean(m.blocks?.length);
+// A card is more than text: sections alone are drawn as plainly as a text.
+const isCard = (m) => Boolean(m.blocks?.some((b) => b.type !== "section" || b.accessory || b.fields));
 
 function dayName(ts) {
   const d = new Date(Number(ts) * 1000);
@@ -176,7 +177,7 @@ function dayName(ts) {
 
 function welcome(inThread) {
   if (inThread || app.here !== "C0DEPLOYS01") return el("div", { class: "welcome", "data-key": "welcome" }, el("h2", {}, inThread ? "No replies yet" : "Nothing here yet"), "Say something, or try a command.");
-  const tries = [["/deploy", "what can be deployed"], ["/check_status", "what runs and waits now"], ["/slipway help", "everything else"]];
+  const tries = [["/deploy", "deploy the default, or see what there is"], ["/check_status", "what runs and waits now"], ["/slipway help", "everything else"]];
   return el("div", { class: "welcome", "data-key": "welcome" }, el("h2", {}, "Deploy something"),
     "Type a command below, as you would in your workspace. Every run gets one card here that updates itself.",
     el("ul", {}, ...tries.map(([text, help]) => el("li", {}, el("button", { type: "button", class: "try", onclick: () => main.set(text + " ") }, text), " ", help))));
@@ -205,9 +206,10 @@ function bodyOf(m) {
   if (isCard(m)) {
     const drawer = new Blocks(mrkdwn, (e, block, node) => act(m, e, block, node));
     const card = el("div", { class: "card blocks", "data-testid": "card" }, ...drawer.render(m.blocks));
-    card.dataset.mood = mood(card.textContent.replace(/\s+/g, " "));
+    card.dataset.mood = mood([...card.children].map((n) => n.textContent.replace(/\s+/g, " ")).join(" "));
     out.push(card);
-  } else if (m.text) out.push(el("div", { class: "text" }, ...mrkdwn.render(m.text), edited));
+  } else if (m.blocks?.length) out.push(el("div", { class: "blocks" }, ...new Blocks(mrkdwn, () => {}).render(m.blocks), edited));
+  else if (m.text) out.push(el("div", { class: "text" }, ...mrkdwn.render(m.text), edited));
   if (m.attachments) out.push(new Blocks(mrkdwn, () => {}).unknown({ type: "attachments", attachments: m.attachments }));
   for (const f of m.files || []) out.push(el("a", { class: "file", href: "/sandbox/files/" + encodeURIComponent(f.id), download: f.name }, "📄 ", f.title || f.name, " ", el("small", {}, f.size + " bytes")));
   return out;

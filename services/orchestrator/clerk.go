@@ -223,7 +223,7 @@ func (c *clerk) status(ctx context.Context, s grammar.Sentence) *commandv1.Answe
 		return statusAnswer(r, c.now())
 	}
 	if runs := c.list(&apiv1.ListRunsRequest{Service: s.Service, PageSize: 5}); s.Service != "" && len(runs) > 0 {
-		return activeAnswer(runs, c.now())
+		return serviceAnswer(s.Service, runs, c.now())
 	}
 	word := s.Run
 	if word == "" {

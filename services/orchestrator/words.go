@@ -110,8 +110,20 @@ func sentenceCase(s string) string {
 
 // line is one run in a list.
 func line(r *apiv1.Run, now time.Time) string {
-	return fmt.Sprintf("• `%s` *%s* to *%s*%s, by %s, %s: *%s*. %s", r.GetShortId(), grammar.Escape(r.GetService()), grammar.Escape(r.GetEnvironment()),
-		version(r), plainPerson(r), ago(now.Sub(r.GetCreated().AsTime())), statusWord(r.GetStatus()), sentenceCase(whereItStands(r)))
+	return fmt.Sprintf("• `%s` *%s* to *%s*%s, by %s, %s: %s", r.GetShortId(), grammar.Escape(r.GetService()), grammar.Escape(r.GetEnvironment()),
+		version(r), plainPerson(r), ago(now.Sub(r.GetCreated().AsTime())), standing(r))
+}
+
+// standing is the status and what there is to say about it.
+func standing(r *apiv1.Run) string {
+	text := "*" + statusWord(r.GetStatus()) + "*"
+	if r.GetStatus() == apiv1.RunStatus_RUN_STATUS_RUNNING {
+		return text + currentStep(r) + "."
+	}
+	if r.GetReason() != "" {
+		text += ": " + grammar.Escape(r.GetReason())
+	}
+	return text + "."
 }
 
 // plainPerson names without pinging; ephemeral answers do not notify anyway.
@@ -133,6 +145,17 @@ func ago(d time.Duration) string {
 	return fmt.Sprintf("%d h ago", int(d.Hours()))
 }
 
+// spent is a duration as the cards say it.
+func spent(d time.Duration) string {
+	switch {
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	}
+	return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+}
+
 // statusAnswer is one run in full.
 func statusAnswer(r *apiv1.Run, now time.Time) *commandv1.Answer {
 	var b strings.Builder
@@ -141,7 +164,7 @@ func statusAnswer(r *apiv1.Run, now time.Time) *commandv1.Answer {
 		b.WriteString("\n" + stepLine(s, now))
 	}
 	if r.GetCommit() != "" {
-		b.WriteString("\nBuilt from " + grammar.Code(short(r.GetCommit(), 12)))
+		b.WriteString("\nBuilt from " + grammar.Code(short(strings.TrimPrefix(r.GetCommit(), "sha256:"), 10)))
 	}
 	a := private("", b.String())
 	a.Run = r.GetId()
@@ -151,13 +174,13 @@ func statusAnswer(r *apiv1.Run, now time.Time) *commandv1.Answer {
 func short(text string, n int) string { return text[:min(n, len(text))] }
 
 var stepMarks = map[apiv1.StepStatus]string{
-	apiv1.StepStatus_STEP_STATUS_PENDING:   ":white_circle: pending",
-	apiv1.StepStatus_STEP_STATUS_RUNNING:   ":large_blue_circle: running",
-	apiv1.StepStatus_STEP_STATUS_WAITING:   ":hourglass_flowing_sand: waiting",
-	apiv1.StepStatus_STEP_STATUS_SUCCEEDED: ":white_check_mark: done",
-	apiv1.StepStatus_STEP_STATUS_FAILED:    ":x: failed",
-	apiv1.StepStatus_STEP_STATUS_SKIPPED:   ":white_circle: not run",
-	apiv1.StepStatus_STEP_STATUS_CARRIED:   ":white_check_mark: carried over",
+	apiv1.StepStatus_STEP_STATUS_PENDING:   "⚪ pending",
+	apiv1.StepStatus_STEP_STATUS_RUNNING:   "▶️ running",
+	apiv1.StepStatus_STEP_STATUS_WAITING:   "⏸️ waiting",
+	apiv1.StepStatus_STEP_STATUS_SUCCEEDED: "✅ done",
+	apiv1.StepStatus_STEP_STATUS_FAILED:    "❌ failed",
+	apiv1.StepStatus_STEP_STATUS_SKIPPED:   "➖ skipped",
+	apiv1.StepStatus_STEP_STATUS_CARRIED:   "⏭️ carried over",
 }
 
 func stepLine(s *apiv1.Step, now time.Time) string {
@@ -170,7 +193,7 @@ func stepLine(s *apiv1.Step, now time.Time) string {
 		if s.GetFinished() != nil {
 			end = s.GetFinished().AsTime()
 		}
-		text += fmt.Sprintf(", %s", end.Sub(s.GetStarted().AsTime()).Round(100*time.Millisecond))
+		text += " " + spent(end.Sub(s.GetStarted().AsTime()))
 	}
 	if s.GetError() != "" && s.GetStatus() != apiv1.StepStatus_STEP_STATUS_SUCCEEDED {
 		text += ": " + grammar.Escape(s.GetError())
@@ -187,8 +210,18 @@ func activeAnswer(runs []*apiv1.Run, now time.Time) *commandv1.Answer {
 	if len(runs) == 0 {
 		return private("", "Nothing runs and nothing waits. `/deploy` starts something.")
 	}
-	slices.Reverse(runs) // oldest first: the order in which things move
-	lines := []string{fmt.Sprintf("*%d* active:", len(runs))}
+	return runsAnswer(fmt.Sprintf("*%d* active:", len(runs)), runs, now)
+}
+
+// serviceAnswer is what happened to one service lately.
+func serviceAnswer(service string, runs []*apiv1.Run, now time.Time) *commandv1.Answer {
+	return runsAnswer(fmt.Sprintf("The latest of *%s*, the newest last:", grammar.Escape(service)), runs, now)
+}
+
+// runsAnswer lists runs, given newest first, in the order in which they came.
+func runsAnswer(title string, runs []*apiv1.Run, now time.Time) *commandv1.Answer {
+	slices.Reverse(runs)
+	lines := []string{title}
 	for _, r := range runs[:min(maxListed, len(runs))] {
 		lines = append(lines, line(r, now))
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/slipway-hq/slipway/test/internal/world"
@@ -23,13 +22,11 @@ func TestMain(m *testing.M) { world.Main(m) }
 func up(t *testing.T, config map[string]any) *page {
 	t.Helper()
 	dir := t.TempDir()
-	args := []string{"--data", filepath.Join(dir, "data")}
+	var args []string
 	if config != nil {
-		args = append(args, "--config", write(t, filepath.Join(dir, "slipway.yaml"), config))
+		args = []string{"--config", write(t, filepath.Join(dir, "slipway.yaml"), config)}
 	}
-	p := world.Alone(t, dir, args...)
-	fields := strings.Fields(p.Said("  Sandbox  http://"))
-	return open(t, fields[1])
+	return open(t, world.Alone(t, dir, args...).Door("Sandbox"))
 }
 
 // write keeps a configuration in a file: JSON, which YAML reads.

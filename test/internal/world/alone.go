@@ -12,11 +12,19 @@ import (
 // process has said where everything is.
 func Alone(t testing.TB, dir string, args ...string) *Process {
 	t.Helper()
-	args = append([]string{"up", "--listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0", "--environments-port", "0"}, args...)
 	w := &World{T: t, Dir: dir}
+	w.reach()
+	args = append([]string{"up", "--listen", "127.0.0.1:0", "--sandbox-listen", "127.0.0.1:0", "--environments-port", "0"}, args...)
 	p := w.launch("slipway", binary(t, "slipway"), untouched(), args)
+	w.api.Store(strings.TrimPrefix(p.Door("API"), "http://"))
 	p.Said("Ctrl-C stops")
 	return p
+}
+
+// Door is the address that the process says it has for "API" or "Sandbox".
+func (p *Process) Door(name string) string {
+	p.t.Helper()
+	return strings.Fields(p.Said("  " + name + "  "))[1]
 }
 
 // ours begin the names of variables that would change what our processes do.

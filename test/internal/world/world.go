@@ -66,11 +66,16 @@ func New(t testing.TB, options ...Option) *World {
 	}
 	w.startSlack(stand)
 	w.env = append(w.environment(), w.env...)
+	w.reach()
+	return w
+}
+
+// reach makes the clients of the API, which follow it to wherever it listens.
+func (w *World) reach() {
 	w.api.Store("")
 	w.HTTP = &http.Client{Transport: w.Transport(false)}
 	w.Runs = apiv1connect.NewRunServiceClient(w.HTTP, "http://localhost")
 	w.Lanes = apiv1connect.NewLaneServiceClient(w.HTTP, "http://localhost")
-	return w
 }
 
 // Transport reaches the API wherever it listens now; h2 as gRPC does.

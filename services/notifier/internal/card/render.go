@@ -56,7 +56,7 @@ func (v View) facts() []string {
 	s := &v.Story.State
 	facts := []string{"asked by " + v.requester()}
 	if s.Commit != "" {
-		facts = append(facts, "built from "+grammar.Code(s.Commit[:min(len(s.Commit), shortCommit)]))
+		facts = append(facts, "built from "+grammar.Code(builtFrom(s.Commit)))
 	}
 	facts = append(facts, grammar.Code(v.Short))
 	if s.Cancel != nil && mention(s.Cancel.By.GetUser()) != "" {
@@ -71,6 +71,12 @@ func (v View) facts() []string {
 	return facts
 }
 
+// builtFrom is a commit, or the digest of a folder, as people compare it.
+func builtFrom(ref string) string {
+	ref = strings.TrimPrefix(ref, "sha256:")
+	return ref[:min(len(ref), shortCommit)]
+}
+
 func (v View) requester() string {
 	p := v.Story.State.Requester
 	if m := mention(p.GetUser()); m != "" {
@@ -79,16 +85,19 @@ func (v View) requester() string {
 	return name("api:" + p.GetName())
 }
 
+// place is the lane, unless the headline or the reason says it already.
 func (v View) place() string {
 	s := &v.Story.State
-	lane := name(s.Plan.GetLane())
+	lane := s.Plan.GetLane()
 	switch {
-	case s.Status.Ended() || lane == "":
+	case s.Status.Ended() || lane == "" || lane == s.Service+"/"+s.Environment:
 		return ""
+	case v.Shown.Position > 0 && v.Shown.Reason == "":
+		return fmt.Sprintf("number %d in lane %s", v.Shown.Position, name(lane))
 	case v.Shown.Position > 0:
-		return fmt.Sprintf("number %d in lane %s", v.Shown.Position, lane)
+		return ""
 	}
-	return "lane " + lane
+	return "lane " + name(lane)
 }
 
 // alert is the one reason why the run does not simply run, in plain words.
@@ -120,6 +129,9 @@ func (v View) progress() []string {
 		if v.Elapsed > 0 {
 			parts = append(parts, spent(v.Elapsed)+" elapsed")
 		}
+	}
+	if !s.Finished.IsZero() {
+		return append(parts, "finished "+clock(s.Finished))
 	}
 	return append(parts, "updated "+clock(v.Story.Updated))
 }

@@ -76,7 +76,7 @@ func pendingWord(s *run.State) string {
 	if s.Status.Ended() {
 		return "➖ skipped"
 	}
-	return "▫️ pending"
+	return "⚪ pending"
 }
 
 func stepLine(s *run.State, i int) string {

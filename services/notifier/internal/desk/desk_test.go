@@ -25,7 +25,7 @@ func TestOneCardFollowsARunToItsEnd(t *testing.T) {
 	w.grant(id)
 	w.claim(id)
 	w.rest(d, time.Minute)
-	w.oneCard(sandbox.ChannelDeploys, "⚙️ Running", "▶️ running *build*", "▫️ pending *deploy*", "[Logs]")
+	w.oneCard(sandbox.ChannelDeploys, "⚙️ Running", "▶️ running *build*", "⚪ pending *deploy*", "[Logs]")
 	w.finish(id)
 	w.finish(id)
 	w.rest(d, time.Minute)
@@ -119,13 +119,13 @@ func TestPlacesInTheQueueMoveUp(t *testing.T) {
 	}
 	w.rest(d, time.Minute)
 	cards := w.cards(sandbox.ChannelDeploys)
-	if got := cards[2].Visible(); !strings.Contains(got, "number 3 in lane checkout/production") || !strings.Contains(got, "behind d-bbbbb") {
+	if got := cards[2].Visible(); !strings.Contains(got, "Number 3 in lane checkout/production") || !strings.Contains(got, "behind d-bbbbb") {
 		t.Errorf("the third in line:\n%s", got)
 	}
 	w.succeed(ids[0])
 	w.rest(d, time.Minute)
 	cards = w.cards(sandbox.ChannelDeploys)
-	if got := cards[2].Visible(); !strings.Contains(got, "number 2 in lane checkout/production") {
+	if got := cards[2].Visible(); !strings.Contains(got, "Number 2 in lane checkout/production") {
 		t.Errorf("after the first has ended:\n%s", got)
 	}
 }
