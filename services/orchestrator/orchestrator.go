@@ -108,7 +108,7 @@ func (o *Orchestrator) serve(logs *logReader) error {
 	if err != nil {
 		return fmt.Errorf("orchestrator: %w", err)
 	}
-	options := []connect.HandlerOption{connect.WithInterceptors(traced), connect.WithReadMaxBytes(maxRequest), connect.WithRecover(o.recovered)}
+	options := []connect.HandlerOption{connect.WithInterceptors(traced), connect.WithReadMaxBytes(maxRequest), connect.WithCompressMinBytes(minCompressed), connect.WithRecover(o.recovered)}
 	g := newGuard(string(o.cfg.Token))
 	runs := &runAPI{desk: o.desk, view: o.view, proj: o.proj, logs: logs, guard: g}
 	lanes := &laneAPI{run: runs, view: o.view, proj: o.proj}
