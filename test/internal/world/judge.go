@@ -11,14 +11,16 @@ import (
 
 // event is what Judge needs of an event's JSON.
 type event struct {
-	Step    int `json:"step"`
-	Attempt int `json:"attempt"`
+	Step      int  `json:"step"`
+	Attempt   int  `json:"attempt"`
+	Confirmed bool `json:"confirmed"`
 }
 
 // finish is a step that the log calls finished.
 type finish struct {
-	attempt int
-	fence   uint64
+	attempt   int
+	fence     uint64
+	confirmed bool // by a person or a probe: the attempt itself was interrupted
 }
 
 // Judge checks from outside what Slipway promises of the runs that have ended:
@@ -108,7 +110,7 @@ func (w *World) judge(r *apiv1.Run, events []*apiv1.RunEvent, effects []Effect) 
 			if _, twice := done[name]; twice {
 				w.T.Errorf("%s: step %s was finished twice", r.GetId(), name)
 			}
-			done[name] = finish{body.Attempt, e.GetFence()}
+			done[name] = finish{body.Attempt, e.GetFence(), body.Confirmed}
 		case "RunEnded", "RunRefused":
 			ends++
 			s.ended = e.GetSequence()
@@ -168,7 +170,7 @@ func (w *World) judgeEffects(r *apiv1.Run, done map[string]finish, effects []Eff
 		}
 	}
 	for _, s := range r.GetSteps() {
-		if f, ok := done[s.GetName()]; ok && !seen[fmt.Sprintf("end %s %d %d", s.GetName(), f.attempt, f.fence)] {
+		if f, ok := done[s.GetName()]; ok && !f.confirmed && !seen[fmt.Sprintf("end %s %d %d", s.GetName(), f.attempt, f.fence)] {
 			w.T.Errorf("%s: the log says that %s finished in attempt %d, the file does not", r.GetId(), s.GetName(), f.attempt)
 		}
 	}

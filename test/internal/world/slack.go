@@ -156,13 +156,22 @@ var idPattern = regexp.MustCompile(`\b[dj]-[a-z2-7]{5,}`)
 // IDIn is the first run id in a text; empty without one.
 func IDIn(text string) string { return idPattern.FindString(text) }
 
-// Ask deploys by slash command and returns the full id of the run.
+// notAccepted is what a person reads when nothing was stored and trying again
+// is right.
+const notAccepted = "*not accepted*"
+
+// Ask deploys by slash command and returns the full id of the run. It tries
+// again, as a person does, when told that nothing was accepted.
 func (w *World) Ask(text string) string {
 	w.T.Helper()
-	d := w.Command("/deploy", text)
-	id := IDIn(d.Body)
+	var answer string
+	w.Eventually("/deploy "+text+" to be accepted", func() bool {
+		answer = w.Command("/deploy", text).Body
+		return !strings.Contains(answer, notAccepted)
+	})
+	id := IDIn(answer)
 	if id == "" {
-		w.T.Fatalf("/deploy %s was answered: %s", text, d.Body)
+		w.T.Fatalf("/deploy %s was answered: %s", text, answer)
 	}
 	return w.Get(id).GetId()
 }

@@ -1,0 +1,13 @@
+// Package faults breaks Slipway's real processes, at chosen moments and at
+// random, and checks from outside what is promised: no accepted command is lost,
+// one command is one run, every run ends once, no finished step runs again,
+// nothing of a lost runner lives beside its successor, and cards end right.
+package faults
+
+import (
+	"testing"
+
+	"github.com/slipway-hq/slipway/test/internal/world"
+)
+
+func TestMain(m *testing.M) { world.Main(m) }
