@@ -84,6 +84,7 @@ func (b *Board) FoldRun(id string, sequence uint64, c *eventv1.Commit) {
 	}
 	before := l.State.Status
 	l.State = run.FoldCommit(l.State, sequence, c)
+	l.State.ID = id // the subject says which run it is, whatever a commit claims
 	if before == run.Absent && l.State.Status != run.Absent {
 		b.opened(l)
 	}

@@ -68,7 +68,7 @@ func (x *index) add(l *Live) {
 		Created: millis(s.Created), Started: millis(s.Started), Finished: millis(s.Finished),
 		Sequence: s.Sequence, Request: l.Request, Status: s.Status, next: next,
 	})
-	x.heads[s.ID[2:2+len(key)]] = int32(len(x.summaries) - 1) //nolint:gosec // a process never holds 2^31 runs
+	x.heads[key] = int32(len(x.summaries) - 1) //nolint:gosec // a process never holds 2^31 runs
 }
 
 func millis(t time.Time) int64 {

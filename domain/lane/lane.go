@@ -78,7 +78,7 @@ func Decide(s State, g Grant) ([]*eventv1.Event, error) {
 		if len(granted) >= free {
 			break
 		}
-		if !s.Holds(c.Run) && !slices.Contains(granted, c.Run) {
+		if !s.Holds(c.Run) && !slices.Contains(granted, c.Run) && !g.Ended(c.Run) { // the queue may be older than the state
 			granted = append(granted, c.Run)
 		}
 	}

@@ -181,3 +181,13 @@ func TestRateHolds(t *testing.T) {
 		}
 	})
 }
+
+// A run that ended after the queue was read, a cancelled one say, gets no slot.
+func TestWhatHasEndedIsNotGranted(t *testing.T) {
+	events, err := lane.Decide(lane.State{}, lane.Grant{
+		Lane: "l", Queue: []lane.Candidate{{Run: "gone"}, {Run: "waits"}}, Ended: func(run string) bool { return run == "gone" },
+	})
+	if err != nil || len(events) != 1 || !slices.Equal(events[0].GetLaneGranted().GetRuns(), []string{"waits"}) {
+		t.Errorf("%v, %v", events, err)
+	}
+}

@@ -16,6 +16,10 @@ import (
 	"github.com/slipway-hq/slipway/internal/topology"
 )
 
+// maxAsked bounds the incarnations that somebody asked about in vain; at the
+// bound they are forgotten, which only delays the answers.
+const maxAsked = 1024
+
 // maxBlind is how many checks in a row may fail to prove that nothing was
 // missed before the watch is begun again.
 const maxBlind = 5
@@ -27,10 +31,11 @@ type Watch struct {
 	changed chan struct{}
 
 	mu      sync.Mutex
-	watched bool             // a first picture is complete
-	since   time.Time        // begin of the unbroken watch
-	until   time.Time        // up to when nothing was missed, for sure
-	seen    map[string]*seen // by key; lapsed ones are forgotten
+	watched bool                 // a first picture is complete
+	since   time.Time            // begin of the unbroken watch
+	until   time.Time            // up to when nothing was missed, for sure
+	seen    map[string]*seen     // by key; lapsed ones are forgotten
+	asked   map[string]time.Time // keys never seen, to when somebody asked first
 }
 
 type seen struct {
@@ -41,7 +46,7 @@ type seen struct {
 
 // Watch makes a watch; Run keeps it.
 func (b *Bucket) Watch() *Watch {
-	return &Watch{bucket: b, changed: make(chan struct{}, 1), seen: map[string]*seen{}}
+	return &Watch{bucket: b, changed: make(chan struct{}, 1), seen: map[string]*seen{}, asked: map[string]time.Time{}}
 }
 
 // Changed yields when leases came or went and after every check, so that a
@@ -71,10 +76,26 @@ func (w *Watch) Lapsed(incarnation string) bool {
 	if !w.watched {
 		return false
 	}
-	if s := w.seen[keyRunner+topology.Safe(incarnation)]; s != nil {
+	key := keyRunner + topology.Safe(incarnation)
+	if s := w.seen[key]; s != nil {
 		return s.released || (s.value == nil && w.silent(s.heard))
 	}
-	return w.silent(w.since)
+	return w.silent(w.since) && w.confirmed(key)
+}
+
+// confirmed tells whether nothing was missed up to a moment after the first
+// question about a key that was never seen: its lease may be younger than what
+// the watch has proved so far. The caller holds w.mu.
+func (w *Watch) confirmed(key string) bool {
+	first, asked := w.asked[key]
+	if !asked {
+		if len(w.asked) >= maxAsked {
+			clear(w.asked)
+		}
+		w.asked[key] = time.Now()
+		return false
+	}
+	return w.until.After(first)
 }
 
 // silent tells whether a full TTL of unbroken watch lies behind heard. The
@@ -160,6 +181,7 @@ func (w *Watch) first(ctx context.Context, watcher jetstream.KeyWatcher, v *view
 	w.mu.Lock()
 	w.since = time.Now()
 	w.until, w.watched, w.seen = w.since, true, picture
+	clear(w.asked)
 	for _, s := range picture {
 		s.heard = w.since
 	}

@@ -6,11 +6,13 @@
 package projection
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
 
 	"github.com/slipway-hq/slipway/domain/board"
+	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 	"github.com/slipway-hq/slipway/internal/eventlog"
 	"github.com/slipway-hq/slipway/internal/topology"
 )
@@ -122,7 +124,7 @@ func (p *Projection) foldRun(id string, rec eventlog.Record, broken error) strin
 func (p *Projection) foldLane(rec eventlog.Record, broken error) string {
 	if broken == nil {
 		p.board.FoldLane(rec.Sequence, rec.Commit)
-		return rec.Commit.GetEvents()[0].GetLaneGranted().GetLane()
+		return laneOf(rec.Commit)
 	}
 	name := ""
 	p.board.Lanes(func(ln *board.Lane) {
@@ -132,6 +134,17 @@ func (p *Projection) foldLane(rec eventlog.Record, broken error) string {
 	})
 	p.board.QuarantineLane(name, broken.Error())
 	return name
+}
+
+// laneOf is the lane that a commit of a lane's subject names; empty when it has
+// only events that this version does not know.
+func laneOf(c *eventv1.Commit) string {
+	for _, e := range c.GetEvents() {
+		if name := cmp.Or(e.GetLaneGranted().GetLane(), e.GetSlotReleased().GetLane()); name != "" {
+			return name
+		}
+	}
+	return ""
 }
 
 // verify checks the record against the end of its chain and moves that on.

@@ -201,3 +201,26 @@ func TestNothingFollowsAnEnd(t *testing.T) {
 		}
 	})
 }
+
+// A newer version may have written kinds of events that this one does not know.
+func TestCommitsThatThisVersionDoesNotUnderstandStopNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		id := w.request("good")
+		w.append(topology.LaneSubject("a lane"), nil)
+		w.append(topology.LaneSubject("a lane"), nil, &eventv1.Event{})
+		w.append(topology.RunSubject("d-new"), nil, &eventv1.Event{})
+		w.append(topology.SubjectConfig, nil)
+		released := &eventv1.Event{Kind: &eventv1.Event_SlotReleased{SlotReleased: &eventv1.SlotReleased{Lane: "a lane", Run: id}}}
+		w.append(topology.LaneSubject("a lane"), nil, &eventv1.Event{}, released)
+		if last := w.seen[len(w.seen)-1]; last.Lane != "a lane" {
+			t.Errorf("nobody is told about the lane: %+v", last)
+		}
+		// A run whose events name no id is the one of its subject.
+		w.append(topology.RunSubject("d-odd"), nil,
+			&eventv1.Event{Kind: &eventv1.Event_RunRequested{RunRequested: &eventv1.RunRequested{}}},
+			&eventv1.Event{Kind: &eventv1.Event_RunRefused{RunRefused: &eventv1.RunRefused{Code: "E", Sentence: "no"}}})
+		if l := w.live("d-odd"); l.State.ID != "d-odd" || l.State.Status != run.Refused {
+			t.Errorf("%+v", l.State)
+		}
+	})
+}
