@@ -89,13 +89,19 @@ func (w *Watch) Lapsed(incarnation string) bool {
 func (w *Watch) confirmed(key string) bool {
 	first, asked := w.asked[key]
 	if !asked {
-		if len(w.asked) >= maxAsked {
-			clear(w.asked)
-		}
-		w.asked[key] = time.Now()
+		w.ask(key, time.Now())
 		return false
 	}
 	return w.until.After(first)
+}
+
+// ask notes since when a key that is not there is asked about. The caller holds
+// w.mu.
+func (w *Watch) ask(key string, since time.Time) {
+	if len(w.asked) >= maxAsked {
+		clear(w.asked)
+	}
+	w.asked[key] = since
 }
 
 // silent tells whether a full TTL of unbroken watch lies behind heard. The
@@ -253,6 +259,7 @@ func (w *Watch) prove(v *view) {
 	for key, s := range w.seen { // what is forgotten is judged by w.since
 		if s.value == nil && w.silent(s.heard) && w.silent(w.since) {
 			delete(w.seen, key)
+			w.ask(key, s.heard)
 		}
 	}
 	w.mu.Unlock()
