@@ -65,7 +65,11 @@ func (i *incarnation) claim(ctx context.Context, hint hints.Hint) (*hold, error)
 	}); err != nil {
 		return nil, err
 	}
-	h.fence = handle.State().Claim.Fence
+	// A claim that got through unnoticed may be over already, and another's be
+	// live: fence 0 holds nothing.
+	if claim := handle.State().Claim; claim.Incarnation == i.id {
+		h.fence = claim.Fence
+	}
 	return h, nil
 }
 
