@@ -13,11 +13,12 @@ type At struct {
 	Time        time.Time
 	Actor       *eventv1.Principal
 	TraceParent string
+	Command     string // id of the command
 }
 
 // FoldCommit folds every event of one commit.
 func FoldCommit(s State, sequence uint64, c *eventv1.Commit) State {
-	at := At{Sequence: sequence, Time: c.GetTime().AsTime(), Actor: c.GetActor(), TraceParent: c.GetTrace()["traceparent"]}
+	at := At{Sequence: sequence, Time: c.GetTime().AsTime(), Actor: c.GetActor(), TraceParent: c.GetTrace()["traceparent"], Command: c.GetCommandId()}
 	for _, e := range c.GetEvents() {
 		s = Fold(s, at, e)
 	}
@@ -98,7 +99,7 @@ func requested(s State, at At, e *eventv1.RunRequested) State {
 		ID: e.GetRun(), Identity: e.GetIdentity(), Digest: e.GetDigest(),
 		Service: e.GetService(), Environment: e.GetEnvironment(), Version: e.GetVersion(), Parameters: e.GetParameters(),
 		Plan: e.GetPlan(), Requester: at.Actor, Origin: e.GetOrigin(), RetryOf: e.GetRetryOf(), ConfigSequence: e.GetConfigSequence(),
-		Status: Queued, Created: at.Time, Sequence: at.Sequence, TraceParent: at.TraceParent,
+		Status: Queued, Created: at.Time, Sequence: at.Sequence, TraceParent: at.TraceParent, Command: at.Command,
 	}
 	s.Steps = make([]Step, len(e.GetPlan().GetSteps()))
 	for i, p := range e.GetPlan().GetSteps() {

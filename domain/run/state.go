@@ -104,6 +104,7 @@ type State struct {
 	Requester                     *eventv1.Principal
 	Origin                        *eventv1.Origin
 	RetryOf                       string
+	Command                       string // id of the command that asked for the run
 	ConfigSequence                uint64
 
 	Status   Status

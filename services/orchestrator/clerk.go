@@ -276,7 +276,7 @@ func parseAnswer(err error) *commandv1.Answer {
 }
 
 func askerOf(e *commandv1.Envelope) asker {
-	return asker{principal: e.GetPrincipal(), subject: subjectOf(e), origin: e.GetOrigin()}
+	return asker{principal: e.GetPrincipal(), subject: subjectOf(e), origin: e.GetOrigin(), command: e.GetIdentity()}
 }
 
 func subjectOf(e *commandv1.Envelope) policy.Subject {

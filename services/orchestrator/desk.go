@@ -39,6 +39,9 @@ type asker struct {
 	principal *eventv1.Principal
 	subject   policy.Subject
 	origin    *eventv1.Origin
+	// command identifies the request: the same in every delivery, empty when it
+	// is delivered once.
+	command string
 }
 
 // deployment is a wish for a run.
@@ -113,19 +116,28 @@ func (d *desk) refused(ctx context.Context, id string, who asker, event *eventv1
 	}
 	event.Plan = nil
 	s, err := d.append(ctx, id, who, run.Request{Event: event, Refusal: refusal})
-	if err != nil {
+	switch {
+	case err != nil:
 		return s, err
+	case s.Status != run.Refused: // an earlier delivery was accepted, and this view is behind
+		return s, nil
+	case s.Code != refusal.Code:
+		return s, &run.Refusal{Code: s.Code, Sentence: s.Reason}
 	}
 	return s, cause
 }
 
 func (d *desk) append(ctx context.Context, id string, who asker, c run.Command) (run.State, error) {
 	h := engine.Fresh(d.log, topology.RunSubject(id), run.State{}, foldRun)
-	return d.do(ctx, h, who, c)
+	s, err := d.do(ctx, h, who, c)
+	if err != nil {
+		s.ID = id // not confirmed: if it got through, it is this one
+	}
+	return s, err
 }
 
 func (d *desk) do(ctx context.Context, h *engine.Handle[run.State], who asker, c run.Command) (run.State, error) {
-	res, err := h.Do(ctx, engine.Meta{Actor: who.principal, Time: d.now()}, func(s run.State) ([]*eventv1.Event, error) {
+	res, err := h.Do(ctx, engine.Meta{CommandID: who.command, Actor: who.principal, Time: d.now()}, func(s run.State) ([]*eventv1.Event, error) {
 		return run.Decide(s, c)
 	})
 	if err != nil {
@@ -198,11 +210,16 @@ func (d *desk) change(ctx context.Context, who asker, id string, c run.Command) 
 // retry starts a new run that carries the finished steps of an ended one over.
 // Without a key of the caller's own a run has one retry, that one the next, and
 // so on: asking again while it is under way answers with it, so that a second
-// click starts nothing, and asking after it failed retries the newest.
+// click starts nothing, and asking after it failed retries the newest. One
+// request delivered again means the retry that it started, whatever became of it.
 func (d *desk) retry(ctx context.Context, who asker, old, key string) (run.State, error) {
 	request := "retry|" + old + "|" + key
 	if key == "" {
-		old, request = d.newest(old)
+		var started run.State
+		var err error
+		if old, request, started, err = d.newest(ctx, old, who.command); err != nil || started.ID != "" {
+			return started, err
+		}
 	}
 	if id := identity.RunID(identity.Deployment, request); d.view.known(id) {
 		return d.view.state(ctx, id)
@@ -211,17 +228,15 @@ func (d *desk) retry(ctx context.Context, who asker, old, key string) (run.State
 	if err != nil {
 		return s, err
 	}
-	if s.RetryOf != "" && !s.Status.Ended() && key == "" {
-		return s, nil
-	}
-	if err := retriable(s); err != nil {
+	underway := s.RetryOf != "" && !s.Status.Ended() && key == ""
+	if err := retriable(s); err != nil && !underway {
 		return s, err
 	}
 	cfg := d.config()
 	if cfg == nil {
 		return s, errNoConfig
 	}
-	if err := d.authorise(cfg, who, s.Environment); err != nil {
+	if err := d.authorise(cfg, who, s.Environment); err != nil || underway {
 		return s, err
 	}
 	id := identity.RunID(identity.Deployment, request)
@@ -229,15 +244,21 @@ func (d *desk) retry(ctx context.Context, who asker, old, key string) (run.State
 }
 
 // newest follows the chain of retries from a run to its last, and names the
-// request for the next.
-func (d *desk) newest(id string) (last, request string) {
+// request for the next; or it finds the one that command has started.
+func (d *desk) newest(ctx context.Context, id, command string) (last, request string, started run.State, err error) {
 	for {
 		request = "retry|" + id + "|"
 		next := identity.RunID(identity.Deployment, request)
 		if !d.view.known(next) {
-			return id, request
+			return id, request, run.State{}, nil
 		}
 		id = next
+		if command == "" {
+			continue
+		}
+		if started, err = d.view.state(ctx, id); err != nil || started.Command == command {
+			return id, request, started, err
+		}
 	}
 }
 

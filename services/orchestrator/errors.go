@@ -35,9 +35,10 @@ var logFaults = []struct {
 	code     connect.Code
 	sentence string
 }{
+	// The first: an unknown outcome may wrap why the waiting for it ended.
+	{eventlog.ErrUnknown, connect.CodeUnavailable, "Not confirmed: the log did not answer in time. If it got through it is in the list; ask again with the same key, which never doubles it."},
 	{eventlog.ErrFull, connect.CodeResourceExhausted, "The store is full, so I refuse new work rather than forget it. Nothing was changed. An operator must make room (slipway doctor)."},
 	{eventlog.ErrTooLarge, connect.CodeInvalidArgument, "The request is too large to be stored. Nothing was changed."},
-	{eventlog.ErrUnknown, connect.CodeUnavailable, "Not confirmed: the log did not answer in time. If it got through it is in the list; ask again with the same key, which never doubles it."},
 	{eventlog.ErrConflict, connect.CodeAborted, "Too many others change the same thing right now. Nothing was changed; try again."},
 	{eventlog.ErrUnavailable, connect.CodeUnavailable, "I cannot reach the log right now. Nothing was changed; try again in a moment."},
 	{eventlog.ErrCorrupt, connect.CodeDataLoss, "The history of this run is damaged, so nothing is decided about it. An operator must look at it (slipway doctor)."},

@@ -104,12 +104,13 @@ func (i *intake) handle(ctx context.Context, m jetstream.Msg) {
 		i.again(ctx, m, err)
 		return
 	}
+	i.metrics.request(answer.GetCode()) //nolint:contextcheck // a counter does not wait
+	i.say(m, answer)
 	if err != nil {
 		i.logger.Error("request not handled", "error", err)
 		i.bury(ctx, m, "failed")
+		return
 	}
-	i.metrics.request(answer.GetCode()) //nolint:contextcheck // a counter does not wait
-	i.say(m, answer)
 	if err := m.Ack(); err != nil {
 		i.logger.Warn("request not acknowledged, it will come again and change nothing", "error", err)
 	}
@@ -204,6 +205,11 @@ func (i *intake) queries(ctx context.Context) error {
 }
 
 func (i *intake) query(ctx context.Context, m *nats.Msg) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			i.logger.Error("a query made the intake panic", "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+		}
+	}()
 	envelope := &commandv1.Envelope{}
 	if err := proto.Unmarshal(m.Data, envelope); err != nil {
 		i.logger.Warn("undecodable query dropped", "error", err)

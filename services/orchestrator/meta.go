@@ -61,6 +61,7 @@ func (h *health) Check(_ context.Context, req *healthv1.HealthCheckRequest) (*he
 // log and of the connection.
 func (h *health) Watch(ctx context.Context, req *healthv1.HealthCheckRequest, stream *connect.ServerStream[healthv1.HealthCheckResponse]) error {
 	changes := h.o.deps.Conn.StatusChanged()
+	defer h.o.deps.Conn.RemoveStatusListener(changes)
 	wake, stop := h.o.proj.WatchAll()
 	defer stop()
 	last := healthv1.HealthCheckResponse_UNKNOWN
