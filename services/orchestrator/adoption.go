@@ -2,7 +2,9 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/domain/pipeline"
@@ -24,10 +26,11 @@ func (o *Orchestrator) configure(ctx context.Context) error {
 	}
 	file, problems := configfile.Load(o.cfg.File)
 	if len(problems) == 0 {
-		if err := o.adopt(ctx, file); err != nil {
+		at, err := o.adopt(ctx, file)
+		if err != nil {
 			return err
 		}
-		return o.awaitConfig(ctx, file.Digest)
+		return o.awaitConfig(ctx, at)
 	}
 	if !o.haveConfig(ctx) {
 		return fmt.Errorf("the configuration has %d problems:\n%w", len(problems), problems.Err())
@@ -36,10 +39,11 @@ func (o *Orchestrator) configure(ctx context.Context) error {
 	return nil
 }
 
-// awaitConfig returns when the adopted configuration is the one with digest.
-func (o *Orchestrator) awaitConfig(ctx context.Context, digest string) error {
+// awaitConfig returns when the configuration in force is that of sequence, or
+// a later one: another replica may have adopted its own meanwhile.
+func (o *Orchestrator) awaitConfig(ctx context.Context, sequence uint64) error {
 	for {
-		if a := o.adopted.Load(); a != nil && a.digest == digest {
+		if a := o.adopted.Load(); a != nil && a.sequence >= sequence {
 			return nil
 		}
 		select {
@@ -50,14 +54,28 @@ func (o *Orchestrator) awaitConfig(ctx context.Context, digest string) error {
 	}
 }
 
+// changed follows a change of the file, and tries as long as the log or the
+// object store is away: nobody would tell of the same change again.
 func (o *Orchestrator) changed(ctx context.Context) func(*configfile.File, configfile.Problems) {
 	return func(file *configfile.File, problems configfile.Problems) {
-		if len(problems) > 0 {
-			o.refuseConfig(problems)
-			return
-		}
-		if err := o.adopt(ctx, file); err != nil && ctx.Err() == nil {
-			o.logger.Error("changed configuration not adopted", "error", err)
+		for said := ""; ; file, problems = configfile.Load(o.cfg.File) {
+			if len(problems) > 0 {
+				o.refuseConfig(problems)
+				return
+			}
+			_, err := o.adopt(ctx, file)
+			if err == nil || ctx.Err() != nil {
+				return
+			}
+			if err.Error() != said {
+				said = err.Error()
+				o.logger.Error("changed configuration not adopted, trying again", "error", err)
+			}
+			select {
+			case <-time.After(againAfter):
+			case <-ctx.Done():
+				return
+			}
 		}
 	}
 }
@@ -67,16 +85,18 @@ func (o *Orchestrator) refuseConfig(problems configfile.Problems) {
 	o.refused.Store(&problems)
 }
 
-func (o *Orchestrator) adopt(ctx context.Context, file *configfile.File) error {
+// adopt returns the sequence at which the file's configuration was adopted.
+func (o *Orchestrator) adopt(ctx context.Context, file *configfile.File) (uint64, error) {
 	objects, err := topology.Objects(ctx, o.js)
 	if err != nil {
-		return fmt.Errorf("open the object store: %w", err)
+		return 0, fmt.Errorf("open the object store: %w", err)
 	}
-	if err := adopt(ctx, o.deps.Log, objects, file, o.deps.Now()); err != nil {
-		return err
+	at, err := adopt(ctx, o.deps.Log, objects, file, o.deps.Now())
+	if err != nil {
+		return 0, err
 	}
 	o.refused.Store(nil)
-	return nil
+	return at, nil
 }
 
 // haveConfig tells whether the log holds a configuration that is usable here.
@@ -85,43 +105,51 @@ func (o *Orchestrator) haveConfig(ctx context.Context) bool {
 	o.proj.Read(func(b *board.Board) { c = b.Config })
 	ctx, cancel := context.WithTimeout(ctx, commandWait)
 	defer cancel()
-	return c.Sequence != 0 && o.awaitConfig(ctx, c.Digest) == nil
+	return c.Sequence != 0 && o.awaitConfig(ctx, c.Sequence) == nil
 }
 
 // takeConfigs puts what the log says is adopted into force, now and at each
 // change, beside the fold: it may have to fetch and to create.
 func (o *Orchestrator) takeConfigs(ctx context.Context) error {
 	for {
-		o.takeConfig(ctx)
+		var again <-chan time.Time // never, unless it could not be fetched
+		if err := o.takeConfig(ctx); err != nil && ctx.Err() == nil {
+			o.logger.Error("adopted configuration not usable here, the last one stays", "error", err)
+			if !errors.Is(err, errForeignConfig) {
+				again = time.After(againAfter)
+			}
+		}
 		poke(o.taken)
 		select {
 		case <-o.changes:
+		case <-again:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-func (o *Orchestrator) takeConfig(ctx context.Context) {
+func (o *Orchestrator) takeConfig(ctx context.Context) error {
 	var c board.Config
 	o.proj.Read(func(b *board.Board) { c = b.Config })
 	if c.Sequence == 0 {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandWait)
 	defer cancel()
 	objects, err := topology.Objects(ctx, o.js)
-	if err == nil {
-		var a *adopted
-		if a, err = parseAdopted(ctx, objects, c); err == nil {
-			o.adopted.Store(a)
-			o.dispatcher.observe(projection.Change{Config: true})
-			o.ensurePools(ctx, a.config)
-			o.logger.Info("configuration adopted", "origin", c.Origin, "digest", short(c.Digest, 12), "sequence", c.Sequence)
-			return
-		}
+	if err != nil {
+		return fmt.Errorf("open the object store: %w", err)
 	}
-	o.logger.Error("adopted configuration not usable here, the last one stays", "error", err)
+	a, err := parseAdopted(ctx, objects, c)
+	if err != nil {
+		return err
+	}
+	o.adopted.Store(a)
+	o.dispatcher.observe(projection.Change{Config: true})
+	o.ensurePools(ctx, a.config)
+	o.logger.Info("configuration adopted", "origin", c.Origin, "digest", short(c.Digest, 12), "sequence", c.Sequence)
+	return nil
 }
 
 // ensurePools makes the consumers of the pools that are configured.

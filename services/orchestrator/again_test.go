@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -112,4 +113,15 @@ func TestAnUnknownOutcomeIsNeverToldAsNothing(t *testing.T) {
 			t.Error(told)
 		}
 	})
+}
+
+// Another replica may adopt its own file before this one has taken its own.
+func TestTheStartDoesNotWaitForAConfigurationThatIsPast(t *testing.T) {
+	o := &Orchestrator{taken: make(chan struct{}, 1)}
+	o.adopted.Store(&adopted{digest: "theirs", sequence: 7})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := o.awaitConfig(ctx, 6); err != nil {
+		t.Error(err)
+	}
 }

@@ -47,39 +47,43 @@ const maxInline = 32 << 10
 
 // configDigests is the state of the configuration's aggregate: what was adopted
 // last.
-type configDigests struct{ digest string }
+type configDigests struct {
+	digest   string
+	sequence uint64
+}
 
 func foldConfig(s configDigests, rec eventlog.Record) configDigests {
 	for _, e := range rec.Commit.GetEvents() {
 		if a := e.GetConfigAdopted(); a != nil {
-			s.digest = a.GetDigest()
+			s.digest, s.sequence = a.GetDigest(), rec.Sequence
 		}
 	}
 	return s
 }
 
 // adopt puts a valid configuration into the log, unless it is the one in force.
-func adopt(ctx context.Context, log eventlog.Log, objects jetstream.ObjectStore, file *configfile.File, now time.Time) error {
+// It returns the sequence of its adoption.
+func adopt(ctx context.Context, log eventlog.Log, objects jetstream.ObjectStore, file *configfile.File, now time.Time) (uint64, error) {
 	event := &eventv1.ConfigAdopted{Digest: file.Digest, Origin: file.Name}
 	if len(file.Raw) <= maxInline {
 		event.Content = file.Raw
 	} else if _, err := objects.PutBytes(ctx, configObject(file.Digest), file.Raw); err != nil {
-		return fmt.Errorf("store configuration %s: %w", file.Name, err)
+		return 0, fmt.Errorf("store configuration %s: %w", file.Name, err)
 	}
 	h, err := engine.Open(ctx, log, topology.SubjectConfig, configDigests{}, foldConfig)
 	if err != nil {
-		return fmt.Errorf("load the adopted configuration: %w", err)
+		return 0, fmt.Errorf("load the adopted configuration: %w", err)
 	}
-	_, err = h.Do(ctx, engine.Meta{Actor: configActor, Time: now}, func(s configDigests) ([]*eventv1.Event, error) {
+	res, err := h.Do(ctx, engine.Meta{Actor: configActor, Time: now}, func(s configDigests) ([]*eventv1.Event, error) {
 		if s.digest == file.Digest {
 			return nil, nil
 		}
 		return []*eventv1.Event{{Kind: &eventv1.Event_ConfigAdopted{ConfigAdopted: event}}}, nil
 	})
 	if err != nil {
-		return fmt.Errorf("adopt configuration %s: %w", file.Name, err)
+		return 0, fmt.Errorf("adopt configuration %s: %w", file.Name, err)
 	}
-	return nil
+	return res.State.sequence, nil
 }
 
 var configActor = &eventv1.Principal{Kind: eventv1.Principal_KIND_SYSTEM, Name: "configuration"}
