@@ -162,16 +162,25 @@ func prepareStreams(ctx context.Context, js jetstream.JetStream, replicas int, s
 	return replicas, nil
 }
 
-// ensure creates the streams; 0 replicas means three where the cluster can, else
-// one.
+// codeNotClustered is what a server alone answers to more than one replica.
+const codeNotClustered = 10074
+
+// ensure creates the streams; 0 replicas means three in a cluster, one on a
+// server alone. The choice is for ever, so a cluster that cannot hold three just
+// now is an error and not a reason for one.
 func ensure(ctx context.Context, js jetstream.JetStream, replicas int, store int64) (int, error) {
-	if replicas == 0 {
-		if err := topology.Ensure(ctx, js, topology.Topology(3, topology.LimitsFor(store))); err == nil {
-			return 3, nil
-		}
-		replicas = 1
+	if replicas != 0 {
+		return replicas, topology.Ensure(ctx, js, topology.Topology(replicas, topology.LimitsFor(store)))
 	}
-	return replicas, topology.Ensure(ctx, js, topology.Topology(replicas, topology.LimitsFor(store)))
+	err := topology.Ensure(ctx, js, topology.Topology(3, topology.LimitsFor(store)))
+	var api *jetstream.APIError
+	switch {
+	case err == nil:
+		return 3, nil
+	case errors.As(err, &api) && api.ErrorCode == codeNotClustered:
+		return 1, topology.Ensure(ctx, js, topology.Topology(1, topology.LimitsFor(store)))
+	}
+	return 0, fmt.Errorf("create the streams with three replicas (wait until all servers are up, or choose one with --replicas=1): %w", err)
 }
 
 // Conn opens one more connection, which Close closes.
