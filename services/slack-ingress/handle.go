@@ -165,6 +165,7 @@ func queryOutcome(answer *commandv1.Answer) string {
 }
 
 func (s *Service) query(ctx context.Context, a arrival, env *commandv1.Envelope) *commandv1.Answer {
+	s.identify(ctx, a, env) // guests may not look, either
 	ctx, cancel := context.WithDeadline(ctx, a.by(answerBudget))
 	defer cancel()
 	answer, err := s.inbox.Ask(ctx, env)

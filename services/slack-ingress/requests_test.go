@@ -91,6 +91,21 @@ func TestGuestsAreMarked(t *testing.T) {
 	}
 }
 
+func TestGuestsWhoOnlyAskAreMarkedToo(t *testing.T) {
+	w := newWorld(t, nil)
+	asked := make(chan *commandv1.Envelope, 1)
+	w.orchestrate(func(env *commandv1.Envelope) *commandv1.Answer {
+		asked <- env
+		return &commandv1.Answer{Visibility: commandv1.Answer_VISIBILITY_PRIVATE, Text: "nothing runs"}
+	})
+	if _, err := w.slack.SlashCommand(within(t, patience), sandbox.UserGuest, sandbox.ChannelDeploys, "/check_status", ""); err != nil {
+		t.Fatal(err)
+	}
+	if s := (<-asked).GetStanding(); !s.GetKnown() || !s.GetGuest() {
+		t.Errorf("asked as %v", s)
+	}
+}
+
 func TestBothEventsOfAMentionAreStoredOnceAndAnsweredOnce(t *testing.T) {
 	w := newWorld(t, func(s *sandbox.Config, _ *ingress.Config, _ *ingress.Deps) {
 		s.Subscriptions = []string{"app_mention", "message.channels", "message.im"}
