@@ -82,7 +82,7 @@ func (x *steps) Execute(ctx context.Context, a Attempt, out Sink) (Result, error
 		return setupFailed(ctx, nil, err)
 	}
 	source := resolved(a.Plan.GetSource(), w.Checkout())
-	if err := x.restore(ctx, w, a); err != nil {
+	if err := x.patiently(ctx, func() error { return x.restore(ctx, w, a) }); err != nil {
 		return setupFailed(ctx, source, err)
 	}
 	spec, err := x.spec(w, a)
@@ -101,12 +101,35 @@ func (x *steps) Execute(ctx context.Context, a Attempt, out Sink) (Result, error
 	if !result.OK() {
 		return result, nil
 	}
-	if result.Artefacts, err = x.collect(ctx, w, a); err != nil {
+	err = x.patiently(ctx, func() (err error) {
+		result.Artefacts, err = x.collect(ctx, w, a)
+		return err
+	})
+	if err != nil {
 		failed, err := setupFailed(ctx, source, err)
 		failed.Output = result.Output
 		return failed, err
 	}
 	return result, nil
+}
+
+const (
+	// storePatience is how long the object store may be away: a restart of a
+	// single broker, or an election. After about as long without a broker the
+	// lease is lost, too.
+	storePatience = 30 * time.Second
+	storePause    = 250 * time.Millisecond
+)
+
+// patiently repeats what needs the object store while that is away, so that a
+// step whose command succeeded does not fail for it.
+func (x *steps) patiently(ctx context.Context, do func() error) error {
+	for deadline := time.Now().Add(storePatience); ; {
+		err := do()
+		if !errors.Is(err, objects.ErrAway) || time.Now().After(deadline) || pause(ctx, storePause) != nil {
+			return err
+		}
+	}
 }
 
 // setupFailed is the result of an attempt that lacks something. What is wrong

@@ -4,6 +4,8 @@ package runner
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -19,6 +21,8 @@ import (
 	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 	"github.com/slipway-hq/slipway/internal/topology"
+	"github.com/slipway-hq/slipway/services/runner/internal/objects"
+	"github.com/slipway-hq/slipway/services/runner/internal/workspace"
 )
 
 func TestRealStepsShareAWorkspace(t *testing.T) {
@@ -202,3 +206,19 @@ func BenchmarkRealSteps(b *testing.B) {
 
 var _ Executor = (*steps)(nil)
 var _ Forgetter = (*steps)(nil)
+
+func TestAStoreThatComesBackFailsNoStep(t *testing.T) {
+	tries := 0
+	err := (&steps{}).patiently(t.Context(), func() error {
+		if tries++; tries < 3 {
+			return fmt.Errorf("put: %w", objects.ErrAway)
+		}
+		return nil
+	})
+	if err != nil || tries != 3 {
+		t.Errorf("%d tries, %v", tries, err)
+	}
+	if err := (&steps{}).patiently(t.Context(), func() error { return workspace.ErrEscapes }); !errors.Is(err, workspace.ErrEscapes) {
+		t.Error(err)
+	}
+}

@@ -5,6 +5,7 @@ package objects
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -13,6 +14,9 @@ import (
 
 	"github.com/slipway-hq/slipway/internal/topology"
 )
+
+// ErrAway: the object store could not do it just now; trying again may help.
+var ErrAway = errors.New("the object store does not answer")
 
 // Store is the object store, opened when it is first needed. It is safe for
 // concurrent use.
@@ -33,7 +37,7 @@ func (s *Store) Put(ctx context.Context, name string, r io.Reader) error {
 		return err
 	}
 	if _, err := store.Put(ctx, jetstream.ObjectMeta{Name: name}, r); err != nil {
-		return fmt.Errorf("put %s into the object store: %w", name, err)
+		return away(fmt.Errorf("put %s into the object store: %w", name, err))
 	}
 	return nil
 }
@@ -46,9 +50,33 @@ func (s *Store) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	}
 	object, err := store.Get(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("get %s from the object store: %w", name, err)
+		return nil, away(fmt.Errorf("get %s from the object store: %w", name, err))
 	}
-	return object, nil
+	return content{object}, nil
+}
+
+// content is an object that is being read.
+type content struct{ jetstream.ObjectResult }
+
+func (c content) Read(b []byte) (int, error) {
+	n, err := c.ObjectResult.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = away(fmt.Errorf("read from the object store: %w", err))
+	}
+	return n, err
+}
+
+// final are failures that are the same tomorrow.
+var final = []error{jetstream.ErrObjectNotFound, jetstream.ErrBadObjectMeta, jetstream.ErrDigestMismatch, context.Canceled}
+
+// away marks a failure that may pass.
+func away(err error) error {
+	for _, f := range final {
+		if errors.Is(err, f) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrAway, err)
 }
 
 func (s *Store) open(ctx context.Context) (jetstream.ObjectStore, error) {
@@ -59,7 +87,7 @@ func (s *Store) open(ctx context.Context) (jetstream.ObjectStore, error) {
 	}
 	store, err := topology.Objects(ctx, s.js)
 	if err != nil {
-		return nil, err
+		return nil, away(err)
 	}
 	s.store = store
 	return store, nil
