@@ -70,7 +70,7 @@ let faultWords = "";
 function showFaults(list) { faultWords = inspector.faults(list || []); trouble(document.body.dataset.live === "false" ? "offline" : ""); }
 
 function trouble(kind) {
-  const text = kind === "offline" ? "The sandbox does not answer. Trying again…" : faultWords && "Broken on purpose: " + faultWords;
+  const text = kind === "offline" ? "The sandbox does not answer. Trying again…" : faultWords && "Slack is broken on purpose: " + faultWords + ". Runs go on, and cards catch up when it is healed.";
   $("trouble").textContent = text;
   $("trouble").hidden = !text;
 }

@@ -28,9 +28,10 @@ func (p *page) deploy(sentence string) string {
 // answers are the texts in which a request was accepted.
 const answers = `[...document.querySelectorAll('#timeline [data-testid="message"][data-user="slipway"] .text')].map(n => n.textContent).filter(t => t.includes(": accepted from"))`
 
-// cards are the messages that carry the card of a run.
+// cards are the messages that carry the card of a run; its id stands there by
+// itself, and may be named in other cards' sentences.
 func cards(id string) string {
-	return fmt.Sprintf(`[...document.querySelectorAll('#timeline [data-testid="message"][data-ephemeral="false"]')].filter(m => m.querySelector('[data-testid="card"]')?.textContent.includes(%s))`, quoted(id))
+	return fmt.Sprintf(`[...document.querySelectorAll('#timeline [data-testid="message"]')].filter(m => [...m.querySelectorAll('.card .b-context code')].some(c => c.textContent === %s))`, quoted(id))
 }
 
 // shows waits until the one card of a run has a text.

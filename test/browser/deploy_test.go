@@ -20,7 +20,7 @@ func TestANewcomerDeploysTheExampleAndWatchesItSucceed(t *testing.T) {
 	p.until("completions are offered", `document.querySelector('[data-testid="composer-suggestions"]').innerText.includes("/deploy")`)
 	p.keys(kb.Tab)
 	p.until("Tab completes the command", `document.querySelector('[data-testid="composer"]').value === "/deploy "`)
-	p.keys("hello@v1.0.0 to staging" + kb.Enter)
+	p.say("hello@v1.0.0 to staging")
 	p.until("it is accepted", answers+".length > 0")
 	id := runID.FindString(value[string](p, answers+"[0]"))
 	p.shows(id, "running")
@@ -35,6 +35,15 @@ func TestANewcomerDeploysTheExampleAndWatchesItSucceed(t *testing.T) {
 	p.thread(id, "Started on runner")
 	p.thread(id, "is live in staging")
 	p.shot("deploy-succeeded")
+	p.image("card", p.of(id, "card"))
+
+	p.click("#thread-close")
+	next := p.deploy("hello@v1.1.0 to production")
+	p.shows(next, "running")
+	p.say("/check_status")
+	p.private(next)
+	p.image("sandbox", "")
+	p.shows(next, "Succeeded")
 	p.acknowledged()
 }
 

@@ -18,9 +18,11 @@ var rewrite = flag.Bool("rewrite", false, "renew the kept pictures: those in sho
 func TestMain(m *testing.M) { world.Main(m) }
 
 // up starts Slipway in an empty folder and opens its page. Without a
-// configuration it is the example that a newcomer meets.
+// configuration it is the example that a newcomer meets. It makes its test run
+// beside others: some wait long for Slack to be certain.
 func up(t *testing.T, config map[string]any) *page {
 	t.Helper()
+	t.Parallel()
 	dir := t.TempDir()
 	var args []string
 	if config != nil {

@@ -10,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
-	"github.com/chromedp/chromedp/kb"
 )
 
 const (
@@ -34,9 +36,16 @@ type page struct {
 func open(t *testing.T, url string) *page {
 	t.Helper()
 	p := &page{t: t, ctx: chromium(t)}
-	p.run("open the page", chromedp.EmulateViewport(width, height), chromedp.Navigate(url))
+	p.run("open the page", chromedp.EmulateViewport(width, height), noMotion, chromedp.Navigate(url))
 	p.until("the page follows what happens", `document.body.dataset.live === "true"`)
 	return p
+}
+
+// noMotion asks for no animations, so that a picture shows no half of one.
+func noMotion(ctx context.Context, tab *chromedp.Target) (chromedp.Void, error) {
+	calm := emulation.MediaFeature{Name: "prefers-reduced-motion", Value: "reduce"}
+	_, err := cdp.Call(ctx, tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{&calm}})
+	return chromedp.Void{}, err
 }
 
 // chromium starts a browser that talks to nobody but us and leaves nothing behind.
@@ -50,6 +59,7 @@ func chromium(t *testing.T) context.Context {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath("chromium"), chromedp.UserDataDir(profile), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("lang", "en-GB"),
+		chromedp.Flag("disable-lcd-text", true), // grey edges: pictures look alike everywhere and are smaller
 	)
 	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(stopAllocator)
@@ -124,7 +134,26 @@ func (p *page) keys(text string) {
 // say types a line and sends it.
 func (p *page) say(text string) {
 	p.t.Helper()
-	p.keys(text + kb.Enter)
+	p.keys(text)
+	p.enter()
+}
+
+// enter presses the key as a keyboard does: one event that is both the key and
+// its character, so that a page which handles the key gets no line break.
+func (p *page) enter() {
+	p.t.Helper()
+	p.run("press Enter", chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		for _, kind := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeKeyDown, input.DispatchKeyEventTypeKeyUp} {
+			key := input.DispatchKeyEventParams{Type: kind, Key: "Enter", Code: "Enter", WindowsVirtualKeyCode: '\r'}
+			if kind == input.DispatchKeyEventTypeKeyDown {
+				key.Text = "\r"
+			}
+			if _, err := cdp.Call(ctx, tab, input.DispatchKeyEvent, key); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 }
 
 // become switches to another person.

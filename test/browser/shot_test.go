@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 )
 
@@ -20,14 +21,25 @@ const sharp = 2
 // shot keeps a picture of the page as it is.
 func (p *page) shot(name string) {
 	p.t.Helper()
+	p.still()
 	p.keep("shots", name, ask(p, "take a picture", chromedp.CaptureScreenshot()))
 }
 
-// image keeps a picture of one thing on the page, for the documents.
+// image keeps a picture for the documents: of the page, or of one thing on it.
 func (p *page) image(name, selector string) {
 	p.t.Helper()
-	data := ask(p, "take a picture of "+selector, chromedp.ScreenshotScale(chromedp.CSS(selector), sharp))
-	p.keep(filepath.Join("..", "..", "docs", "images"), name, data)
+	p.still()
+	take := chromedp.CaptureScreenshot()
+	if selector != "" {
+		take = chromedp.ScreenshotScale(chromedp.CSS(selector), sharp)
+	}
+	p.keep(filepath.Join("..", "..", "docs", "images"), name, ask(p, "take a picture", take))
+}
+
+// still takes the mouse off whatever it hovers over.
+func (p *page) still() {
+	p.t.Helper()
+	p.run("move the mouse away", chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, 1, 1))
 }
 
 // keep writes a picture, into its place when -rewrite says so.
@@ -37,7 +49,7 @@ func (p *page) keep(folder, name string, data []byte) {
 	if err != nil {
 		p.t.Fatalf("picture %s: %v", name, err)
 	}
-	if len(small) > maxShot {
+	if *rewrite && len(small) > maxShot {
 		p.t.Errorf("picture %s has %d bytes, more than %d", name, len(small), maxShot)
 	}
 	if !*rewrite {
