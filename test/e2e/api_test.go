@@ -188,6 +188,33 @@ func TestWatchResumesBySequenceAndLogsFollow(t *testing.T) {
 	}
 }
 
+func TestWatchingTheLanes(t *testing.T) {
+	w := up(t, held)
+	ctx, cancel := context.WithTimeout(t.Context(), world.Patience)
+	defer cancel()
+	lanes, err := w.Lanes.WatchLanes(ctx, &apiv1.WatchLanesRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := w.Deploy("web", "staging", "v1", ""), w.Deploy("web", "staging", "v1", "")
+	await := func(what string, occupied, queued int) {
+		t.Helper()
+		for lanes.Receive() {
+			for _, lane := range lanes.Msg().GetLanes() {
+				if lane.GetName() == "web/staging" && len(lane.GetOccupied()) == occupied && len(lane.GetQueued()) == queued {
+					return
+				}
+			}
+		}
+		t.Fatalf("never seen: %s: %v", what, lanes.Err())
+	}
+	await("one runs, one waits", 1, 1)
+	w.Open("v1")
+	w.Succeeded(first)
+	w.Succeeded(second)
+	await("both have ended", 0, 0)
+}
+
 func TestListsPageByPage(t *testing.T) {
 	w := up(t, func(w *world.World) map[string][]world.Map {
 		return map[string][]world.Map{"web": {{"name": "true", "run": []string{"true"}}}}

@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 	"github.com/slipway-hq/slipway/sandbox"
 	"github.com/slipway-hq/slipway/test/internal/world"
 )
@@ -49,7 +51,11 @@ func TestASlashCommandRunsAndItsCardEndsWithAMention(t *testing.T) {
 }
 
 func TestAMentionIsOneRunAndGetsAReaction(t *testing.T) {
-	w := up(t, three, world.Stand(func(c *sandbox.Config) {
+	w := up(t, func(w *world.World) map[string][]world.Map {
+		all := three(w)
+		all["broken"] = []world.Map{w.Step("fail", "exit 1")}
+		return all
+	}, world.Stand(func(c *sandbox.Config) {
 		c.Subscriptions = []string{"app_mention", "message.channels", "message.im"} // one mention, two events
 	}))
 	inChannel, err := w.Slack.Post(t.Context(), sandbox.UserRequester, sandbox.ChannelGeneral, "<@"+sandbox.BotUserID+"> deploy web@v7 to staging", "")
@@ -65,7 +71,12 @@ func TestAMentionIsOneRunAndGetsAReaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Reacted(sandbox.DM(sandbox.UserRequester), direct.TS, "white_check_mark")
-	runs := w.All()
+	bad, err := w.Slack.Post(t.Context(), sandbox.UserRequester, sandbox.ChannelGeneral, "<@"+sandbox.BotUserID+"> deploy broken to qa", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Reacted(sandbox.ChannelGeneral, bad.TS, "x")
+	runs := slices.DeleteFunc(w.All(), func(r *apiv1.Run) bool { return r.GetService() == "broken" })
 	if len(runs) != 2 {
 		t.Fatalf("%d runs, want 2", len(runs))
 	}
@@ -131,4 +142,23 @@ func TestFiftyAtOnceBeforeAnyAnswer(t *testing.T) {
 		t.Fatalf("%d runs, the answers name %v", len(runs), ids)
 	}
 	w.JudgeCard(w.Succeeded(w.All()[0].GetId()))
+}
+
+func TestSocketModeAloneClosesTheDoors(t *testing.T) {
+	const token = "xapp-of-the-test"
+	w := up(t, three, world.Unset("SLACK_SIGNING_SECRET"), world.Env("SLACK_APP_TOKEN", token), world.Stand(func(c *sandbox.Config) {
+		c.Delivery, c.AppToken = sandbox.Socket, token
+	}))
+	w.Eventually("a socket", func() bool { return w.Slack.SocketConnections() > 0 })
+	d := w.Command("/deploy", "web to staging")
+	words, _ := w.Words(d)
+	w.JudgeCard(w.Succeeded(w.Get(world.IDIn(words)).GetId()))
+	post, err := w.Slack.Post(t.Context(), sandbox.UserRequester, sandbox.ChannelGeneral, "<@"+sandbox.BotUserID+"> deploy web to qa", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Reacted(sandbox.ChannelGeneral, post.TS, "white_check_mark")
+	if status, _ := knock(t, w, "/slack/commands", form, "a=b", nil); status != 403 {
+		t.Errorf("a closed door answers %d", status)
+	}
 }

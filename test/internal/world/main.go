@@ -2,6 +2,7 @@ package world
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -29,12 +30,20 @@ func Main(m *testing.M) {
 		}
 		return
 	}
+	if err := flag.Set("test.parallel", worlds); err != nil { // before the flags are read: the command line wins
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir) // a leftover in the temporary folder hurts nobody
 	}
 	os.Exit(code)
 }
+
+// worlds is how many tests go side by side: they wait for processes, leases and
+// Slack's pace far more than they work.
+const worlds = "5"
 
 // natsReady begins the line in which the server says where it listens.
 const natsReady = "nats listens on "

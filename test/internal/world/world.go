@@ -35,6 +35,7 @@ type World struct {
 
 	config string
 	env    []string
+	unset  []string
 	api    atomic.Value // host:port
 	nats   *Process
 	natsAt string
@@ -47,6 +48,11 @@ type Option func(*World, *sandbox.Config)
 // Env gives the processes one more variable.
 func Env(name, value string) Option {
 	return func(w *World, _ *sandbox.Config) { w.env = append(w.env, name+"="+value) }
+}
+
+// Unset takes a variable from the processes that a world would give them.
+func Unset(name string) Option {
+	return func(w *World, _ *sandbox.Config) { w.unset = append(w.unset, name+"=") }
 }
 
 // Stand changes the stand-in for Slack.
@@ -65,7 +71,9 @@ func New(t testing.TB, options ...Option) *World {
 		change(w, &stand)
 	}
 	w.startSlack(stand)
-	w.env = append(w.environment(), w.env...)
+	w.env = slices.DeleteFunc(append(w.environment(), w.env...), func(v string) bool {
+		return slices.ContainsFunc(w.unset, func(name string) bool { return strings.HasPrefix(v, name) })
+	})
 	w.reach()
 	return w
 }
@@ -121,6 +129,7 @@ func (w *World) Up(args ...string) *Process {
 	p := w.Start("slipway", append([]string{"up", "--data", w.Data()}, args...)...)
 	line := p.Said("  API      http://")
 	p.Said("Ctrl-C stops")
+	w.T.Logf("up after %s", time.Since(p.started).Round(time.Millisecond))
 	address := strings.Fields(strings.TrimPrefix(line, "API"))[0]
 	w.at(address)
 	return p
