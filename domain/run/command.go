@@ -75,10 +75,13 @@ type Stop struct {
 	Now   time.Time
 }
 
-// Answer is a person's word on the open question.
+// Answer is a person's word on the open question. Seen is the sequence of the
+// run that the person saw, 0 when that is not known: a word on an earlier
+// question is none on this one.
 type Answer struct {
 	Step   uint32
 	Answer eventv1.StepAnswered_Answer
+	Seen   uint64
 }
 
 // Release gives the claim back, with all processes dead.

@@ -321,6 +321,8 @@ func answer(s State, c Answer) ([]*eventv1.Event, error) {
 		return nil, refuse(ErrEnded, "the run has already ended: %s. Nothing was changed", s.Status)
 	case s.Question == nil || s.Question.Step != c.Step:
 		return nil, refuse(ErrNoAsk, "the run asks nothing now; nothing was changed")
+	case c.Seen != 0 && c.Seen < s.Question.Asked:
+		return nil, refuse(ErrNoAsk, "that answer was to an earlier question; the run asks again now, and nothing was changed")
 	case s.Question.Answer == c.Answer:
 		return nil, nil
 	case s.Question.Answer != eventv1.StepAnswered_ANSWER_UNSPECIFIED:

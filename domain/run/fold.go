@@ -70,7 +70,7 @@ func foldStep(s State, at At, e *eventv1.Event) State {
 		})
 	case *eventv1.Event_StepAsked:
 		s = s.withStep(k.StepAsked.GetStep(), func(st *Step) { st.Status = StepWaiting })
-		s.Question = &Question{Step: k.StepAsked.GetStep(), Text: k.StepAsked.GetQuestion(), Deadline: k.StepAsked.GetDeadline().AsTime()}
+		s.Question = &Question{Step: k.StepAsked.GetStep(), Text: k.StepAsked.GetQuestion(), Deadline: k.StepAsked.GetDeadline().AsTime(), Asked: at.Sequence}
 	case *eventv1.Event_StepAnswered:
 		if s.Question != nil && s.Question.Step == k.StepAnswered.GetStep() {
 			q := *s.Question

@@ -82,6 +82,7 @@ type Question struct {
 	Text     string
 	Deadline time.Time
 	Answer   eventv1.StepAnswered_Answer // unspecified: still open
+	Asked    uint64                      // sequence of the asking commit
 }
 
 // Cancel is a request to end.

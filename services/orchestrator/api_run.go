@@ -220,7 +220,7 @@ func (a *runAPI) AnswerRun(ctx context.Context, req *apiv1.AnswerRunRequest) (*a
 		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("answer repeat, done or fail"))
 	}
 	out, err := a.steer(ctx, req.GetId(), func(ctx context.Context, id string) (run.State, error) {
-		return a.desk.answer(ctx, a.asker(), id, word)
+		return a.desk.answer(ctx, a.asker(), id, word, 0)
 	})
 	return &apiv1.AnswerRunResponse{Run: out}, err
 }

@@ -78,7 +78,7 @@ func (c *clerk) steer(ctx context.Context, e *commandv1.Envelope, who asker, id 
 		st, err := c.desk.retry(ctx, who, id, "")
 		return c.accepted(ctx, st, err, grammar.Sentence{})
 	case grammar.VerbAnswer:
-		if _, err := c.desk.answer(ctx, who, id, answers[word]); err != nil {
+		if _, err := c.desk.answer(ctx, who, id, answers[word], e.GetPress().GetSequence()); err != nil {
 			return c.refuse(err, c.view.short(id), grammar.Sentence{})
 		}
 		return public(id, fmt.Sprintf("`%s`: %s answered *%s*.", c.view.short(id), personMention(e), word)), nil

@@ -180,8 +180,9 @@ func (d *desk) cancel(ctx context.Context, who asker, id, reason string) (run.St
 	return d.change(ctx, who, id, run.RequestCancel{Reason: reason})
 }
 
-// answer gives a person's word on the open question.
-func (d *desk) answer(ctx context.Context, who asker, id string, word eventv1.StepAnswered_Answer) (run.State, error) {
+// answer gives a person's word on the open question. seen is the sequence of the
+// run on the card that was pressed; 0: there was none.
+func (d *desk) answer(ctx context.Context, who asker, id string, word eventv1.StepAnswered_Answer, seen uint64) (run.State, error) {
 	s, err := d.view.state(ctx, id)
 	if err != nil {
 		return s, err
@@ -189,7 +190,7 @@ func (d *desk) answer(ctx context.Context, who asker, id string, word eventv1.St
 	if s.Question == nil {
 		return s, run.ErrNoAsk
 	}
-	return d.change(ctx, who, id, run.Answer{Step: s.Question.Step, Answer: word})
+	return d.change(ctx, who, id, run.Answer{Step: s.Question.Step, Answer: word, Seen: seen})
 }
 
 func (d *desk) change(ctx context.Context, who asker, id string, c run.Command) (run.State, error) {
