@@ -14,6 +14,11 @@ LINT  = $$($(TOOL) -n golangci-lint)
 CONCURRENT := ./internal/eventlog/... ./internal/engine ./internal/projection ./internal/lease \
               ./internal/lifecycle ./internal/topology ./services/...
 
+# Tests of real processes build the binaries themselves, which the test cache cannot
+# see: they always run. ALONE is everything else, of both modules.
+WHOLE = ./test/e2e/... ./test/faults/...
+ALONE = $$(go list work | grep -v -e /test/e2e -e /test/faults)
+
 # How tests are printed; .ci/run names gotestsum here, which ends with a count.
 GOTEST ?= go test
 
@@ -33,13 +38,16 @@ build: ## Build all binaries into bin/
 	go build -o bin/ ./cmd/...
 
 test: ## Run every test that needs Go alone, of both modules
-	$(GOTEST) work
+	$(GOTEST) $(ALONE)
+ifndef APART
+	$(MAKE) --no-print-directory e2e
+endif
 
 race: ## Run the concurrent packages under the race detector
 	$(GOTEST) -race $(CONCURRENT)
 
 e2e: ## Run real processes from Slack request to deployed service, kill -9 included
-	$(GOTEST) -count=1 -timeout=20m ./test/e2e/...
+	$(GOTEST) -count=1 -timeout=20m $(WHOLE)
 
 browser: ## Drive the sandbox page in headless Chromium, which is installed when missing
 	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
@@ -49,7 +57,7 @@ bench: ## Measure throughput, latency, recovery and memory against the floor
 	go run ./test/bench
 
 chaos: ## Break things at random for MINUTES, repeatable by SEED
-	SEED=$(SEED) MINUTES=$(MINUTES) $(GOTEST) -count=1 -timeout=60m ./test/faults/...
+	SEED=$(SEED) MINUTES=$(MINUTES) $(GOTEST) -count=1 -timeout=60m -run=TestRandomFaults ./test/faults
 
 lint: ## Check Go and protobuf: vet, golangci-lint, buf lint and format
 	go vet work
