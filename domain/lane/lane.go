@@ -74,12 +74,13 @@ func Decide(s State, g Grant) ([]*eventv1.Event, error) {
 	freed := s.freed(g.Ended)
 	free := min(Limit(g.Settings)-(len(s.Slots)-len(freed)), MaxGrants, s.allowance(g.Settings, g.Now))
 	granted := make([]string, 0, max(0, min(free, len(g.Queue))))
+	held := s.held()
 	for _, c := range g.Queue {
 		if len(granted) >= free {
 			break
 		}
-		if !s.Holds(c.Run) && !slices.Contains(granted, c.Run) && !g.Ended(c.Run) { // the queue may be older than the state
-			granted = append(granted, c.Run)
+		if !held[c.Run] && !g.Ended(c.Run) { // the queue may be older than the state
+			granted, held[c.Run] = append(granted, c.Run), true
 		}
 	}
 	if len(granted) == 0 {
@@ -101,9 +102,13 @@ func (s *State) freed(ended func(string) bool) []string {
 	return out
 }
 
-// Holds tells whether the run has a slot here.
-func (s *State) Holds(run string) bool {
-	return slices.ContainsFunc(s.Slots, func(slot Slot) bool { return slot.Run == run })
+// held is the set of runs with a slot.
+func (s *State) held() map[string]bool {
+	held := make(map[string]bool, len(s.Slots))
+	for _, slot := range s.Slots {
+		held[slot.Run] = true
+	}
+	return held
 }
 
 // Limit is how many runs may hold a slot at once.
