@@ -18,6 +18,9 @@ import (
 const (
 	pageRecords = 512
 	pageBytes   = 4 << 20
+	// pageAnswers is the most messages that answer one request: the records and
+	// the end of the page. One too many would be dropped, and noticed as a gap.
+	pageAnswers = pageRecords + 1
 	// lastSubjects bounds how many last records one request asks for: they come
 	// with their content, 64 KiB each at worst.
 	lastSubjects = 256
@@ -86,7 +89,8 @@ func (l *Log) directMany(ctx context.Context, request directRequest) ([]eventlog
 	ctx, cancel := l.readContext(ctx)
 	defer cancel()
 	inbox := l.nc.NewInbox()
-	sub, err := l.nc.SubscribeSync(inbox)
+	answers := make(chan *nats.Msg, pageAnswers) // SubscribeSync would make room for 65,536 of them, half a MiB
+	sub, err := l.nc.ChanSubscribe(inbox, answers)
 	if err != nil {
 		return nil, 0, unavailable(ctx, err)
 	}
@@ -97,9 +101,11 @@ func (l *Log) directMany(ctx context.Context, request directRequest) ([]eventlog
 	var records []eventlog.Record
 	var previous uint64
 	for {
-		answer, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return nil, 0, unavailable(ctx, err)
+		var answer *nats.Msg
+		select {
+		case answer = <-answers:
+		case <-ctx.Done():
+			return nil, 0, unavailable(ctx, ctx.Err())
 		}
 		switch status := answer.Header.Get(headerStatus); {
 		case status == statusNotFound && len(records) == 0:
