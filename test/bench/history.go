@@ -82,18 +82,19 @@ func write(ctx context.Context, log eventlog.Log, events int) error {
 func writeCohort(ctx context.Context, log eventlog.Log, plan *eventv1.Plan, slots *engine.Handle[lane.State]) (events int, err error) {
 	runs := make([]*past, cohort)
 	queue := make([]lane.Candidate, cohort)
+	waits := map[string]bool{}
 	for i := range runs {
 		id := identity.RunID(identity.Deployment, rand.Text())
 		runs[i] = &past{id: id, Handle: engine.Fresh(log, topology.RunSubject(id), run.State{}, func(s run.State, r eventlog.Record) run.State {
 			return run.FoldCommit(s, r.Sequence, r.Commit)
 		})}
-		queue[i] = lane.Candidate{Run: id}
+		queue[i], waits[id] = lane.Candidate{Run: id}, true
 	}
 	if err := each(runs, func(p *past) error { return p.request(ctx, plan) }); err != nil {
 		return 0, err
 	}
 	granted, err := slots.Do(ctx, engine.Meta{Time: time.Now()}, func(s lane.State) ([]*eventv1.Event, error) {
-		ended := func(string) bool { return true } // the cohort before has
+		ended := func(id string) bool { return !waits[id] } // the cohort before has
 		return lane.Decide(s, lane.Grant{Lane: plan.GetLane(), Queue: queue, Ended: ended, Settings: plan.GetLaneSettings(), Now: time.Now()})
 	})
 	if err != nil {

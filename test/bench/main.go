@@ -36,7 +36,7 @@ func main() {
 	flag.StringVar(&p.Dir, "dir", "", "folder for the data; a temporary one when empty")
 	flag.StringVar(&out, "out", "", "folder for bench.md and bench.json; nowhere when empty")
 	flag.StringVar(&p.Profile, "profile", "", "folder for CPU, mutex and heap profiles of the saturated rounds; none when empty")
-	only := flag.String("only", "", "measure this row alone")
+	only := flag.String("only", "", "measure this row alone, such as quick/true (the service, the notifier); \"none\": only starts")
 	flag.Parse()
 	ctx, stop := lifecycle.Interruptible(context.Background())
 	defer stop()
@@ -85,8 +85,10 @@ func (r *report) measure(ctx context.Context, p plan, j job, slack *sandbox.Serv
 			r.Rows = append(r.Rows, row)
 		}
 	}
-	if err := r.steady(ctx, p, j, slack); err != nil {
-		return err
+	if len(r.Rows) > 0 {
+		if err := r.steady(ctx, p, j, slack); err != nil {
+			return err
+		}
 	}
 	if p.Ended > 0 {
 		if err := r.Starts.recovery(ctx, p, j); err != nil {

@@ -297,6 +297,7 @@ func (s *starts) cold(ctx context.Context, p plan, j job) error {
 	if err := history(ctx, j.Dir, p.History); err != nil {
 		return fmt.Errorf("write a history: %w", err)
 	}
+	fmt.Fprintf(os.Stderr, "history of %d events written\n", p.History)
 	s.Events = p.History
 	for range p.Rounds {
 		child, err := start(ctx, j)
