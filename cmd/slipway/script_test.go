@@ -201,7 +201,7 @@ func TestWatchIsInterrupted(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "  queued, place 2 in lane slow/staging: waits for d-00007 in lane slow/staging\n" {
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "  queued: waits for d-00007 in lane slow/staging\n" {
 		t.Errorf("it showed %q, %v", line, err)
 	}
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {

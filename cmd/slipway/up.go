@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -274,5 +275,17 @@ func (u *up) greet() {
 	} else {
 		fmt.Printf("  1. in Slack, type              /deploy\n")
 	}
-	fmt.Printf("  2. in another terminal         slipway runs\n  3. see what it checks          slipway doctor\n\nCtrl-C stops; starting again goes on where it stopped.\n\n")
+	fmt.Printf("  2. in another terminal         %s\n  3. see what it checks          %s\n\nCtrl-C stops; starting again goes on where it stopped.\n\n", u.command("runs"), u.command("doctor"))
+}
+
+// command is how to run another command of this program, as this one was run.
+func (u *up) command(name string) string {
+	line := os.Args[0] + " " + name
+	if strings.Contains(os.Args[0], "go-build") { // a passing place of the Go tool
+		line = "go run ./cmd/slipway " + name
+	}
+	if url := u.host.URL(); url != defaultServer {
+		line += " --server " + url
+	}
+	return line
 }

@@ -83,7 +83,7 @@ func title(r *apiv1.Run) string {
 // standing is where the run is, and why.
 func standing(r *apiv1.Run) string {
 	out := statusCell(r).text
-	if r.GetPosition() > 0 && r.GetStatus() == apiv1.RunStatus_RUN_STATUS_QUEUED {
+	if r.GetReason() == "" && r.GetPosition() > 0 && r.GetStatus() == apiv1.RunStatus_RUN_STATUS_QUEUED {
 		out += fmt.Sprintf(", place %d in lane %s", r.GetPosition(), r.GetLane())
 	}
 	switch why := r.GetReason(); {

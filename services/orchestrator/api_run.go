@@ -259,9 +259,9 @@ func (a *runAPI) GetRunEvents(ctx context.Context, req *apiv1.GetRunEventsReques
 	if err != nil {
 		return nil, apiError(err, id)
 	}
-	out := &apiv1.GetRunEventsResponse{}
+	out, tell := &apiv1.GetRunEventsResponse{}, narrator{}
 	for _, rec := range records {
-		out.Events = append(out.Events, history(rec)...)
+		out.Events = append(out.Events, tell.record(rec)...)
 	}
 	return out, nil
 }

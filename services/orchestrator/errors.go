@@ -89,8 +89,12 @@ func apiError(err error, id string) error {
 		return already
 	}
 	_, sentence, _ := sentenceOf(err, id)
-	return connect.NewError(apiCode(err), errors.New(sentence))
+	return connect.NewError(apiCode(err), errors.New(unmarked.Replace(sentence)))
 }
+
+// unmarked takes Slack's marks out of a sentence: terminals and programs show
+// text as it is.
+var unmarked = strings.NewReplacer("`", "", "*", "")
 
 func apiCode(err error) connect.Code {
 	if r, ok := refusalOf(err); ok {

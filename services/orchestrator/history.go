@@ -13,8 +13,12 @@ import (
 	"github.com/slipway-hq/slipway/internal/eventlog"
 )
 
-// history is one record as people and tools read it: one entry per event.
-func history(rec eventlog.Record) []*apiv1.RunEvent {
+// narrator tells the history of one run, record by record from its first, which
+// names the steps.
+type narrator struct{ steps []string }
+
+// record is one record as people and tools read it: one entry per event.
+func (n *narrator) record(rec eventlog.Record) []*apiv1.RunEvent {
 	if rec.Commit == nil {
 		return []*apiv1.RunEvent{{Sequence: rec.Sequence, Time: timestamppb.New(rec.Time), Name: "Unreadable", Sentence: rec.Err.Error()}}
 	}
@@ -36,7 +40,7 @@ func history(rec eventlog.Record) []*apiv1.RunEvent {
 		}
 		out = append(out, &apiv1.RunEvent{
 			Sequence: rec.Sequence, Version: rec.Commit.GetVersion(), Time: rec.Commit.GetTime(), Actor: actorName(rec.Commit.GetActor()),
-			Name: name, Sentence: sentence(msg), Json: string(text), Fence: fence,
+			Name: name, Sentence: n.sentence(msg), Json: string(text), Fence: fence,
 		})
 	}
 	return out
@@ -66,10 +70,21 @@ func actorName(p *eventv1.Principal) string {
 	return "unknown"
 }
 
+// step is what the plan calls a step.
+func (n *narrator) step(i uint32) string {
+	if int(i) < len(n.steps) {
+		return n.steps[i]
+	}
+	return fmt.Sprintf("step %d", i+1)
+}
+
 // sentence is one line for people.
-func sentence(msg proto.Message) string {
+func (n *narrator) sentence(msg proto.Message) string {
 	switch e := msg.(type) {
 	case *eventv1.RunRequested:
+		for _, s := range e.GetPlan().GetSteps() {
+			n.steps = append(n.steps, s.GetName())
+		}
 		what := strings.TrimSpace(e.GetService() + " " + e.GetVersion())
 		return fmt.Sprintf("asked for %s to %s, %d steps in lane %s", what, e.GetEnvironment(), len(e.GetPlan().GetSteps()), e.GetPlan().GetLane())
 	case *eventv1.RunRefused:
@@ -77,17 +92,17 @@ func sentence(msg proto.Message) string {
 	case *eventv1.RunClaimed:
 		return fmt.Sprintf("runner %s on %s claimed the run (grant %d)", e.GetRunner(), e.GetHost(), e.GetGrantSequence())
 	case *eventv1.StepStarted:
-		return fmt.Sprintf("step %d started, attempt %d", e.GetStep()+1, e.GetAttempt())
+		return fmt.Sprintf("%s started, attempt %d", n.step(e.GetStep()), e.GetAttempt())
 	case *eventv1.StepFinished:
-		return fmt.Sprintf("step %d finished, %d bytes printed", e.GetStep()+1, e.GetOutput().GetBytes())
+		return fmt.Sprintf("%s finished, %d bytes printed", n.step(e.GetStep()), e.GetOutput().GetBytes())
 	case *eventv1.StepFailed:
-		text := fmt.Sprintf("step %d, attempt %d failed: %s", e.GetStep()+1, e.GetAttempt(), e.GetError())
+		text := fmt.Sprintf("%s failed at attempt %d: %s", n.step(e.GetStep()), e.GetAttempt(), e.GetError())
 		if e.GetRetryAt() != nil {
 			text += "; next attempt at " + e.GetRetryAt().AsTime().Format("15:04:05")
 		}
 		return text
 	case *eventv1.StepInterrupted:
-		return fmt.Sprintf("step %d, attempt %d was interrupted: %s", e.GetStep()+1, e.GetAttempt(), e.GetReason())
+		return fmt.Sprintf("%s was interrupted at attempt %d: %s", n.step(e.GetStep()), e.GetAttempt(), e.GetReason())
 	case *eventv1.StepAsked:
 		return e.GetQuestion()
 	case *eventv1.StepAnswered:
@@ -103,7 +118,7 @@ func sentence(msg proto.Message) string {
 	case *eventv1.SourceResolved:
 		return "source is " + e.GetKind() + " " + e.GetCommit()
 	case *eventv1.RunEnded:
-		text := strings.ToLower(strings.TrimPrefix(e.GetOutcome().String(), "OUTCOME_")) + " after " + e.GetElapsed().AsDuration().String()
+		text := strings.ToLower(strings.TrimPrefix(e.GetOutcome().String(), "OUTCOME_")) + " after " + spent(e.GetElapsed().AsDuration())
 		if e.GetReason() != "" {
 			text += ": " + e.GetReason()
 		}
