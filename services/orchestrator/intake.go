@@ -27,6 +27,10 @@ const (
 	intakeWorkers = 32
 	// intakeBatch is how many requests one pull may bring.
 	intakeBatch = 64
+	// intakeHeartbeat is how often an idle server says that the pull still stands.
+	// Killed, it says nothing: twice this later, and not the library's 30 s, a
+	// new pull goes to its successor.
+	intakeHeartbeat = time.Second
 	// decideWait bounds one decision; the message comes again after it.
 	decideWait = 8 * time.Second
 	// againAfter is the pause before a request that met a failure is delivered
@@ -65,7 +69,7 @@ func (i *intake) consume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(intakeBatch))
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(intakeBatch), jetstream.PullHeartbeat(intakeHeartbeat))
 	if err != nil {
 		return err
 	}

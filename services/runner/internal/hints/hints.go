@@ -26,9 +26,10 @@ import (
 const (
 	// maxPull bounds one pull request: what a runner of usual size starts at once.
 	maxPull = 256
-	// pullWait is how long one pull stays open; heartbeats of 5 s tell earlier
-	// that the server has forgotten it.
-	pullWait = 30 * time.Second
+	// pullWait is how long one pull stays open; two missing heartbeats tell
+	// earlier that the server has forgotten it.
+	pullWait  = 30 * time.Second
+	heartbeat = time.Second
 	// minPause and maxPause bound the wait before a pull that failed is repeated.
 	minPause = 10 * time.Millisecond
 	maxPause = time.Second
@@ -196,7 +197,7 @@ func (p *pull) consumer(ctx context.Context, patience time.Duration) (jetstream.
 func (p *pull) fetch(ctx context.Context, consumer jetstream.Consumer, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, pullWait)
 	defer cancel()
-	batch, err := consumer.Fetch(n, jetstream.FetchContext(ctx))
+	batch, err := consumer.Fetch(n, jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(heartbeat))
 	if err != nil {
 		return fmt.Errorf("pull hints of pool %s: %w", p.pool, err)
 	}
