@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -346,6 +347,16 @@ func (s *storm) heal() {
 	}
 }
 
+// settled waits until every run that there is has ended.
+func (s *storm) settled() (runs []*apiv1.Run) {
+	s.T.Helper()
+	s.Eventually("the end of every run", func() bool {
+		runs = s.All()
+		return !slices.ContainsFunc(runs, func(r *apiv1.Run) bool { return !world.Terminal(r.GetStatus()) })
+	})
+	return runs
+}
+
 func (s *storm) check() {
 	s.T.Helper()
 	if len(s.keys) > 0 {
@@ -353,12 +364,15 @@ func (s *storm) check() {
 	}
 	promised := map[string]bool{}
 	for _, id := range s.ids {
-		promised[s.Get(id).GetId()] = true
+		var found *apiv1.Run
+		s.Eventually("the promised run "+id, func() bool { // stored, and perhaps not decided yet
+			answer, err := s.Runs.GetRun(context.Background(), &apiv1.GetRunRequest{Id: id})
+			found = answer.GetRun()
+			return err == nil
+		})
+		promised[found.GetId()] = true
 	}
-	for _, r := range s.All() {
-		s.Await(r.GetId(), "its end", func(r *apiv1.Run) bool { return world.Terminal(r.GetStatus()) })
-	}
-	runs := s.All()
+	runs := s.settled()
 	s.T.Logf("%d commands, %d answered, %d runs", s.asked, len(promised), len(runs))
 	if len(runs) > s.asked {
 		s.T.Errorf("%d commands made %d runs", s.asked, len(runs))

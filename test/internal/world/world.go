@@ -190,9 +190,7 @@ func (w *World) Service(name string, args ...string) *Process {
 		args = append(args, "--data", filepath.Join(w.Dir, "runner"))
 	}
 	p := w.Start(name, args...)
-	line := p.Said(`msg=up `)
-	url := line[strings.Index(line, "url=")+len("url="):]
-	url, _, _ = strings.Cut(url, " ")
+	url := p.URL()
 	switch name {
 	case Orchestrator:
 		w.api.Store(strings.TrimPrefix(url, "http://"))
@@ -200,6 +198,14 @@ func (w *World) Service(name string, args ...string) *Process {
 		w.Slack.SetTarget(url)
 	}
 	return p
+}
+
+// URL is where a service that runs apart says that it listens.
+func (p *Process) URL() string {
+	p.t.Helper()
+	line := p.Said("msg=up ")
+	url, _, _ := strings.Cut(line[strings.Index(line, "url=")+len("url="):], " ")
+	return url
 }
 
 // Split starts a NATS server and the four services.
