@@ -3,7 +3,6 @@
 package browser
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -60,5 +59,5 @@ func (p *page) acknowledged() {
 			p.t.Errorf("a request was acknowledged after %.0f ms", ms)
 		}
 	}
-	p.t.Log(fmt.Sprintf("%d requests, acknowledged in ms: %v", len(took), took))
+	p.t.Logf("%d requests, acknowledged in ms: %v", len(took), took)
 }
