@@ -25,7 +25,7 @@ import (
 )
 
 // cohort is how many runs of a made-up history share a grant.
-const cohort = 500
+const cohort = quickSlots
 
 // history writes a store of at least so many events, all of runs that have ended,
 // as the services would have left it: through the same decisions and the same
@@ -56,7 +56,7 @@ func history(ctx context.Context, dir string, events int) (err error) {
 }
 
 func write(ctx context.Context, log eventlog.Log, events int) error {
-	cfg, problems := configfile.Parse("bench", []byte(configuration(slots)))
+	cfg, problems := configfile.Parse("bench", []byte(configuration(quickSlots)))
 	if len(problems) > 0 {
 		return problems.Err()
 	}

@@ -13,18 +13,22 @@ import (
 const (
 	// workers is how many requests are under way at once in a saturated round.
 	workers = 128
-	// slots is how many runs the runner executes at once, and window how many
-	// more or less are asked for and not ended: so that always some wait.
-	slots  = 500
-	window = 600
+	// quickSlots is how many runs that do nothing are under way at once, realSlots
+	// how many that start processes, which only wait for each other's processor.
+	quickSlots = 500
+	realSlots  = 16
 	// quickly bounds one request of a measurement.
 	quickly = 10 * time.Second
 )
 
-// saturate keeps window runs under way for as long as d, by calls of ask, and
+// window is how many runs are asked for and not ended in a saturated round: some
+// more than can be under way, so that always some wait.
+func window(slots int) int { return slots + slots/5 }
+
+// saturate keeps so many runs asked for for as long as d, by calls of ask, and
 // returns how many ended per second after the first quarter, which warms up, and
 // the processor time that the child used for each.
-func saturate(ctx context.Context, p *process, d time.Duration, ask func(context.Context) error) (perSecond float64, cost time.Duration, err error) {
+func saturate(ctx context.Context, p *process, window int, d time.Duration, ask func(context.Context) error) (perSecond float64, cost time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	room := make(chan struct{}, window)

@@ -66,7 +66,7 @@ func bench(ctx context.Context, p plan, only, out string) (err error) {
 	if err := slack.Start(ctx); err != nil {
 		return err
 	}
-	job := job{Slots: slots, Secret: slack.SigningSecret(), Token: slack.BotToken(), Slack: slack.APIURL()}
+	job := job{Slots: quickSlots, Secret: slack.SigningSecret(), Token: slack.BotToken(), Slack: slack.APIURL()}
 	r := &report{Began: time.Now(), Plan: p}
 	if err := r.measure(ctx, p, job, slack, only); err != nil {
 		return err
@@ -76,10 +76,10 @@ func bench(ctx context.Context, p plan, only, out string) (err error) {
 
 func (r *report) measure(ctx context.Context, p plan, j job, slack *sandbox.Server, only string) error {
 	for _, row := range []*row{
-		{Name: "no-op steps", Service: serviceQuick},
-		{Name: "no-op steps", Service: serviceQuick, Notifier: true},
-		{Name: "/bin/true", Service: serviceReal},
-		{Name: "/bin/true", Service: serviceReal, Notifier: true},
+		{Name: "no-op steps", Service: serviceQuick, Slots: quickSlots},
+		{Name: "no-op steps", Service: serviceQuick, Slots: quickSlots, Notifier: true},
+		{Name: "/bin/true", Service: serviceReal, Slots: realSlots},
+		{Name: "/bin/true", Service: serviceReal, Slots: realSlots, Notifier: true},
 	} {
 		if only == "" || only == fmt.Sprintf("%s/%t", row.Service, row.Notifier) {
 			r.Rows = append(r.Rows, row)
@@ -108,7 +108,7 @@ func (r *report) steady(ctx context.Context, p plan, j job, slack *sandbox.Serve
 	defer func() { err = errors.Join(err, r.stop()) }()
 	for i, row := range r.Rows {
 		own := j
-		own.Dir, own.Real, own.Notify = filepath.Join(p.Dir, fmt.Sprint("row", i)), row.Service == serviceReal, row.Notifier
+		own.Dir, own.Real, own.Notify, own.Slots = filepath.Join(p.Dir, fmt.Sprint("row", i)), row.Service == serviceReal, row.Notifier, row.Slots
 		if row.process, err = start(ctx, own); err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ func (r *report) steady(ctx context.Context, p plan, j job, slack *sandbox.Serve
 	if r.Floor.process, err = start(ctx, own); err != nil {
 		return err
 	}
-	if r.Floor.Sizes, err = sizesOf(ctx, r.Rows[0].process); err != nil {
+	if r.Floor.Sizes, err = sizesOf(ctx, r.Rows[0].process, r.Rows[0].Service); err != nil {
 		return err
 	}
 	for i := range p.Rounds {

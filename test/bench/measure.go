@@ -18,6 +18,7 @@ type row struct {
 	Name     string `json:"name"`
 	Service  string `json:"service"`
 	Notifier bool   `json:"notifier"`
+	Slots    int    `json:"slots"`
 
 	RunsPerSecond samples `json:"runs_per_second"`
 	Cost          samples `json:"processor_ms_per_run"`
@@ -111,7 +112,7 @@ func (r *row) saturated(ctx context.Context, d time.Duration, ask func(context.C
 	var group sync.WaitGroup
 	var failed error
 	group.Go(func() { status, failed = r.statuses(ctx, d) })
-	speed, cost, err = saturate(ctx, r.process, d, ask)
+	speed, cost, err = saturate(ctx, r.process, window(r.Slots), d, ask)
 	group.Wait()
 	if err == nil {
 		err = failed
@@ -171,7 +172,7 @@ const grantBytes = 60
 
 func (f *floorRow) round(ctx context.Context, p plan) error {
 	var runs int64
-	if err := f.process.ask(ctx, "POST", "/bench/floor", floorJob{Writers: window, For: p.Each, Sizes: f.Sizes, Grant: grantBytes}, &runs); err != nil {
+	if err := f.process.ask(ctx, "POST", "/bench/floor", floorJob{Writers: window(quickSlots), For: p.Each, Sizes: f.Sizes, Grant: grantBytes}, &runs); err != nil {
 		return fmt.Errorf("floor: %w", err)
 	}
 	f.RunsPerSecond = append(f.RunsPerSecond, float64(runs)/p.Each.Seconds())
@@ -179,8 +180,8 @@ func (f *floorRow) round(ctx context.Context, p plan) error {
 }
 
 // sizesOf returns the bytes of the commits of a real run.
-func sizesOf(ctx context.Context, p *process) ([]int, error) {
-	_, stages, _, err := idle(ctx, p, serviceQuick, 1)
+func sizesOf(ctx context.Context, p *process, service string) ([]int, error) {
+	_, stages, _, err := idle(ctx, p, service, 1)
 	if err != nil {
 		return nil, err
 	}
