@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -34,6 +33,7 @@ func Main(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	build() // before a test changes the environment
 	code := m.Run()
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir) // a leftover in the temporary folder hurts nobody
@@ -62,23 +62,23 @@ func serveNATS(dir, listen string) error {
 
 // built is where this test binary keeps the product's binaries.
 var built struct {
-	once sync.Once
-	dir  string
-	err  error
+	dir string
+	err error
+}
+
+func build() {
+	if built.dir, built.err = os.MkdirTemp("", "slipway-binaries-"); built.err != nil {
+		return
+	}
+	cmd := exec.Command("go", "build", "-o", built.dir+string(filepath.Separator), "github.com/slipway-hq/slipway/cmd/...")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		built.err = fmt.Errorf("%w: %s", err, out)
+	}
 }
 
 // binary is the path of one of the product's commands.
 func binary(t testing.TB, name string) string {
 	t.Helper()
-	built.once.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "slipway-binaries-"); built.err != nil {
-			return
-		}
-		build := exec.Command("go", "build", "-o", built.dir+string(filepath.Separator), "github.com/slipway-hq/slipway/cmd/...")
-		if out, err := build.CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("%w: %s", err, out)
-		}
-	})
 	if built.err != nil {
 		t.Fatalf("build the binaries: %v", built.err)
 	}
