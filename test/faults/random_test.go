@@ -162,19 +162,32 @@ func (s *storm) strike(v *victim) {
 		v.frozen = false
 		return
 	}
-	switch s.dice.IntN(4) {
+	switch s.dice.IntN(6) {
 	case 0:
-		if v.name != "nats" && v.name != "slipway" { // nobody waits for those
-			v.process.Freeze()
-			v.frozen = true
-			return
+		v.process.Freeze()
+		v.frozen = true
+		if v.name == "nats" || v.name == "slipway" { // without those nothing at all would happen
+			<-time.After(time.Duration(s.dice.IntN(4000)) * time.Millisecond)
+			v.process.Thaw()
+			v.frozen = false
 		}
+		return
+	case 1:
 		v.process.Signal(syscall.SIGTERM)
 		v.process.ExitCode()
+	case 2:
+		s.Slack.Faults().Set(trouble[s.dice.IntN(len(trouble))])
+		return
 	default:
 		v.process.Kill()
 	}
 	v.process = v.restart()
+}
+
+// trouble is what Slack has, each for a call or two.
+var trouble = []sandbox.Fault{
+	{Kind: sandbox.RateLimited, Times: 2}, {Kind: sandbox.ServerError, Times: 1}, {Kind: sandbox.Latency, Delay: time.Second, Times: 3},
+	{Kind: sandbox.LostAfter, Method: "chat.postMessage", Times: 1}, {Kind: sandbox.LostBefore, Times: 2}, {Kind: sandbox.LostAfter, Method: "chat.update", Times: 1},
 }
 
 // busy bounds the people who speak at a time.
@@ -325,6 +338,7 @@ func (s *storm) repeat(ctx context.Context, pick int) {
 
 // heal makes everything well again and asks what was never answered.
 func (s *storm) heal() {
+	s.Slack.Faults().Heal()
 	for _, v := range s.broken {
 		if v.frozen {
 			v.process.Thaw()
