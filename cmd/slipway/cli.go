@@ -33,6 +33,7 @@ type CLI struct {
 
 	Doctor    DoctorCmd    `cmd:"" group:"operate" help:"Check what an operator would."`
 	Replay    ReplayCmd    `cmd:"" group:"operate" help:"Refold the whole log and compare with the live view."`
+	Release   ReleaseCmd   `cmd:"" group:"operate" help:"Give the slot of a quarantined run to others."`
 	Dead      DeadCmd      `cmd:"" group:"operate" help:"Look at messages that could not be handled."`
 	Bootstrap BootstrapCmd `cmd:"" group:"operate" help:"Create streams and buckets on a NATS cluster."`
 	Env       EnvCmd       `cmd:"" group:"operate" help:"Deploy to the local environment of slipway up."`

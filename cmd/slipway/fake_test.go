@@ -377,6 +377,17 @@ func (f *fake) WatchLanes(ctx context.Context, _ *apiv1.WatchLanesRequest, strea
 	return connect.NewError(connect.CodePermissionDenied, errors.New("the token was withdrawn"))
 }
 
+func (f *fake) ReleaseSlot(_ context.Context, req *apiv1.ReleaseSlotRequest) (*apiv1.ReleaseSlotResponse, error) {
+	r, err := f.find(req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	if !strings.Contains(r.state().GetReason(), "quarantined") {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("the history of this run is whole"))
+	}
+	return &apiv1.ReleaseSlotResponse{Lane: r.state().GetLane()}, nil
+}
+
 func (f *fake) Doctor(context.Context, *apiv1.DoctorRequest) (*apiv1.DoctorResponse, error) {
 	out := &apiv1.DoctorResponse{Checks: []*apiv1.Check{
 		{Name: "streams", Level: apiv1.Check_LEVEL_OK, Finding: "7 streams as they should be"},

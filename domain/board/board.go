@@ -22,6 +22,8 @@ type Live struct {
 	Request uint64
 	// Quarantined says why nothing is decided about the run any more.
 	Quarantined string
+	// Released: an operator has given its slot to others.
+	Released bool
 }
 
 // Lane is one queue with its slots.
@@ -114,7 +116,7 @@ func (l *Live) candidate() lane.Candidate {
 
 func (b *Board) closed(l *Live) {
 	if ln := b.lane(l.State.Plan.GetLane()); ln != nil {
-		if l.Grant != 0 {
+		if l.Grant != 0 && !l.Released {
 			ln.Active--
 		}
 		ln.dequeue(l)
@@ -197,7 +199,8 @@ func (b *Board) grant(ln *Lane, id string, sequence uint64) {
 }
 
 func (b *Board) release(ln *Lane, id string) {
-	if l := b.live[id]; l != nil && l.Grant != 0 && !l.State.Status.Ended() {
+	if l := b.live[id]; l != nil && l.Grant != 0 && !l.State.Status.Ended() && !l.Released {
+		l.Released = true
 		ln.Active--
 	}
 }

@@ -34,13 +34,24 @@ func (b *Board) Show(l *Live, w World) Shown {
 	case s.Status.Ended():
 		return Shown{Status: s.Status, Reason: s.Reason}
 	case l.Quarantined != "":
-		return Shown{Status: run.Waiting, Reason: "quarantined: " + l.Quarantined + ". An operator must look at it (slipway doctor)"}
+		return Shown{Status: run.Waiting, Reason: "quarantined: " + l.Quarantined + slotWord(l)}
 	case s.Claimed():
 		return Shown{Status: s.Status, Reason: held(s)}
 	case l.Grant != 0:
 		return Shown{Status: run.Waiting, Reason: runnerReason(s, w)}
 	}
 	return b.queued(l, w)
+}
+
+// slotWord says what a quarantined run still keeps from others.
+func slotWord(l *Live) string {
+	switch {
+	case l.Grant == 0:
+		return ". It holds no slot"
+	case l.Released:
+		return ". An operator has released its slot"
+	}
+	return ". It keeps its slot until an operator releases it (slipway release)"
 }
 
 // held is why a claimed run does not run, or what else is to be said of it.

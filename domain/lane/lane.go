@@ -91,6 +91,15 @@ func Decide(s State, g Grant) ([]*eventv1.Event, error) {
 	}}}}, nil
 }
 
+// Release frees the slot of a run about which nothing can be decided any more: an
+// operator's word. A run without a slot needs none.
+func Release(s State, name, run, reason string) []*eventv1.Event {
+	if !slices.ContainsFunc(s.Slots, func(slot Slot) bool { return slot.Run == run }) {
+		return nil
+	}
+	return []*eventv1.Event{{Kind: &eventv1.Event_SlotReleased{SlotReleased: &eventv1.SlotReleased{Lane: name, Run: run, Reason: reason}}}}
+}
+
 // freed lists granted runs that have ended, at most MaxGrants of them.
 func (s *State) freed(ended func(string) bool) []string {
 	var out []string

@@ -129,4 +129,7 @@ func (k *keeper) goBack(ctx context.Context, old release) {
 	}
 	k.log.Warn("went back to the release before", "release", old.ID, "failed", failed, "cancelled", ctx.Err() != nil)
 	k.restart()
+	if k.proc != nil && k.awaitHealth(ctx) == nil { // else the keeper goes on trying
+		k.show(Running)
+	}
 }

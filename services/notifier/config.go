@@ -14,7 +14,7 @@ var ErrNoToken = errors.New("SLACK_BOT_TOKEN is not set: the notifier needs the 
 
 // Config is what may be set from outside. Zero durations mean the defaults.
 type Config struct {
-	BotToken telemetry.Secret `name:"slack-bot-token" env:"SLACK_BOT_TOKEN" help:"Bot token (xoxb-...) of the Slack app."`
+	BotToken telemetry.Secret `name:"slack-bot-token" env:"SLACK_BOT_TOKEN" hidden:"" help:"Bot token (xoxb-...) of the Slack app."`
 	APIURL   string           `name:"slack-api-url" env:"SLACK_API_URL" default:"https://slack.com/api/" help:"Base of Slack's Web API."`
 
 	EditInterval time.Duration `name:"card-edit-interval" env:"SLIPWAY_CARD_EDIT_INTERVAL" default:"3s" help:"Least time between two edits of one card."`

@@ -2,12 +2,18 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"connectrpc.com/connect"
 
+	"github.com/slipway-hq/slipway/domain/board"
+	"github.com/slipway-hq/slipway/domain/lane"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
+	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
+	"github.com/slipway-hq/slipway/internal/engine"
 	"github.com/slipway-hq/slipway/internal/projection"
+	"github.com/slipway-hq/slipway/internal/topology"
 )
 
 // laneAPI serves LaneService.
@@ -55,4 +61,39 @@ func (a *laneAPI) WatchLanes(ctx context.Context, req *apiv1.WatchLanesRequest, 
 			return nil
 		}
 	}
+}
+
+// ReleaseSlot gives the slot of a quarantined run to others.
+func (a *laneAPI) ReleaseSlot(ctx context.Context, req *apiv1.ReleaseSlotRequest) (*apiv1.ReleaseSlotResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandWait)
+	defer cancel()
+	id, err := a.view.find(ctx, req.GetId())
+	if err != nil {
+		return nil, apiError(err, req.GetId())
+	}
+	name, quarantined := a.quarantined(id)
+	if !quarantined {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, errors.New("the history of this run is whole, so its slot is not an operator's to give: cancel the run instead"))
+	}
+	h, err := engine.Open(ctx, a.view.log, topology.LaneSubject(name), lane.State{}, foldLane)
+	if err != nil {
+		return nil, apiError(err, id)
+	}
+	_, err = h.Do(ctx, engine.Meta{Actor: a.run.guard.principal(), Time: a.run.desk.now()}, func(s lane.State) ([]*eventv1.Event, error) {
+		return lane.Release(s, name, id, clip(req.GetReason())), nil
+	})
+	if err != nil {
+		return nil, apiError(err, id)
+	}
+	return &apiv1.ReleaseSlotResponse{Lane: name}, nil
+}
+
+// quarantined returns the lane of a run, and whether the run is quarantined.
+func (a *laneAPI) quarantined(id string) (name string, yes bool) {
+	a.proj.Read(func(b *board.Board) {
+		if l, ok := b.Live(id); ok {
+			name, yes = l.State.Plan.GetLane(), l.Quarantined != ""
+		}
+	})
+	return name, yes
 }

@@ -79,7 +79,7 @@ func (a *runAPI) GetRun(ctx context.Context, req *apiv1.GetRunRequest) (*apiv1.G
 	if err := a.await(ctx, req.GetMinSequence()); err != nil {
 		return nil, err
 	}
-	id, err := a.view.find(req.GetId())
+	id, err := a.view.find(ctx, req.GetId())
 	if err != nil {
 		return nil, apiError(err, req.GetId())
 	}
@@ -149,7 +149,7 @@ func (a *runAPI) ListRuns(ctx context.Context, req *apiv1.ListRunsRequest) (*api
 // WatchRun streams a snapshot, then every change, until the run ended. What
 // changes around the run (its place in the queue) is sent as well.
 func (a *runAPI) WatchRun(ctx context.Context, req *apiv1.WatchRunRequest, stream *connect.ServerStream[apiv1.WatchRunResponse]) error {
-	id, err := a.view.find(req.GetId())
+	id, err := a.view.find(ctx, req.GetId())
 	if err != nil {
 		return apiError(err, req.GetId())
 	}
@@ -162,12 +162,15 @@ func (a *runAPI) WatchRun(ctx context.Context, req *apiv1.WatchRunRequest, strea
 	around, stopLane := a.proj.WatchLane(first.GetLane())
 	defer stopLane()
 	var last *apiv1.Run
+	if first.GetSequence() <= req.GetAfterSequence() {
+		last = first // the caller has seen that already, but not what changes around it
+	}
 	for {
 		now, err := a.view.get(ctx, id)
 		if err != nil {
 			return apiError(err, id)
 		}
-		if now.GetSequence() > req.GetAfterSequence() && differs(last, now) {
+		if differs(last, now) {
 			if err := stream.Send(&apiv1.WatchRunResponse{Run: now}); err != nil {
 				return err
 			}
@@ -228,7 +231,7 @@ func (a *runAPI) AnswerRun(ctx context.Context, req *apiv1.AnswerRunRequest) (*a
 func (a *runAPI) steer(ctx context.Context, prefix string, do func(context.Context, string) (run.State, error)) (*apiv1.Run, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandWait)
 	defer cancel()
-	id, err := a.view.find(prefix)
+	id, err := a.view.find(ctx, prefix)
 	if err != nil {
 		return nil, apiError(err, prefix)
 	}
@@ -251,7 +254,7 @@ func clip(text string) string {
 
 // GetRunEvents returns the history of one run.
 func (a *runAPI) GetRunEvents(ctx context.Context, req *apiv1.GetRunEventsRequest) (*apiv1.GetRunEventsResponse, error) {
-	id, err := a.view.find(req.GetId())
+	id, err := a.view.find(ctx, req.GetId())
 	if err != nil {
 		return nil, apiError(err, req.GetId())
 	}
@@ -298,7 +301,7 @@ func (a *runAPI) StreamLogs(ctx context.Context, req *apiv1.StreamLogsRequest, s
 
 // named finds a run, and checks that it has the step.
 func (a *runAPI) named(ctx context.Context, prefix, step string) (run.State, error) {
-	id, err := a.view.find(prefix)
+	id, err := a.view.find(ctx, prefix)
 	if err != nil {
 		return run.State{}, apiError(err, prefix)
 	}

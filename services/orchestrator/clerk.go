@@ -54,7 +54,7 @@ func (c *clerk) say(ctx context.Context, e *commandv1.Envelope, s grammar.Senten
 		})
 		return c.accepted(ctx, st, err, s)
 	}
-	id, err := c.view.find(s.Run)
+	id, err := c.view.find(ctx, s.Run)
 	if err != nil {
 		return c.refuse(err, s.Run, s)
 	}
@@ -214,7 +214,7 @@ func (c *clerk) status(ctx context.Context, s grammar.Sentence) *commandv1.Answe
 	if s.Run == "" && s.Service == "" {
 		return activeAnswer(c.list(&apiv1.ListRunsRequest{Active: true, PageSize: maxPage}), c.now())
 	}
-	id, err := c.view.find(s.Run)
+	id, err := c.view.find(ctx, s.Run)
 	if err == nil {
 		r, err := c.view.get(ctx, id)
 		if err != nil {
@@ -244,7 +244,7 @@ func (c *clerk) list(q *apiv1.ListRunsRequest) []*apiv1.Run {
 const tailLines = 20
 
 func (c *clerk) tail(ctx context.Context, s grammar.Sentence) *commandv1.Answer {
-	id, err := c.view.find(s.Run)
+	id, err := c.view.find(ctx, s.Run)
 	if err != nil {
 		return c.failed(err, s.Run)
 	}

@@ -186,7 +186,7 @@ func (d *dispatcher) prepare(name string) (g lane.Grant, h *laneHandle, ok bool)
 		return g, nil, false
 	}
 	g.Ended = d.ended
-	if h = d.lanes[name]; h == nil {
+	if h = d.lanes[name]; h == nil || h.Sequence() < at.Sequence { // somebody else decided there
 		h = engine.Resume(d.log, subject, state, at, foldLane)
 		d.lanes[name] = h
 	}

@@ -99,10 +99,11 @@ func (o *Orchestrator) dropArtefacts(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list artefacts: %w", err)
 	}
+	carried := o.carried()
 	before, dropped := o.deps.Now().Add(-artefactAge), 0
 	for _, info := range all {
 		run, ok := artefactRun(info.Name)
-		if !ok || dropped == artefactBatch || !o.endedBefore(run, before) {
+		if !ok || carried[run] || dropped == artefactBatch || !o.endedBefore(run, before) {
 			continue
 		}
 		if err := store.Delete(ctx, info.Name); err != nil {
@@ -122,6 +123,21 @@ func artefactRun(object string) (string, bool) {
 	rest, ok := strings.CutPrefix(object, "artefacts/")
 	run, _, found := strings.Cut(rest, "/")
 	return run, ok && found
+}
+
+// carried are the runs whose finished steps a live retry builds on.
+func (o *Orchestrator) carried() map[string]bool {
+	out := map[string]bool{}
+	o.proj.Read(func(b *board.Board) {
+		b.Each(func(l *board.Live) {
+			for i := range l.State.Steps {
+				if from := l.State.Steps[i].CarriedFrom; from != "" && !l.State.Status.Ended() {
+					out[from] = true
+				}
+			}
+		})
+	})
+	return out
 }
 
 func (o *Orchestrator) endedBefore(run string, limit time.Time) (yes bool) {

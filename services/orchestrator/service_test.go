@@ -2,14 +2,23 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/slipway-hq/slipway/domain/board"
+	"github.com/slipway-hq/slipway/domain/identity"
 	"github.com/slipway-hq/slipway/domain/run"
+	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
+	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 	"github.com/slipway-hq/slipway/internal/eventlog/jetlog"
 	"github.com/slipway-hq/slipway/internal/lease"
 	"github.com/slipway-hq/slipway/internal/natsnode/natsnodetest"
@@ -156,5 +165,65 @@ func TestPurgeWaitsForTheDedupeWindow(t *testing.T) {
 	}
 	if got := a.pass(30, now.Add(topology.DedupeWindow)); got != 10 {
 		t.Errorf("purged %d after the window, want 10", got)
+	}
+}
+
+// A run whose history is damaged keeps its slot until an operator gives it away;
+// then the next in the lane starts.
+func TestAQuarantinedRunKeepsItsSlotUntilAnOperatorReleasesIt(t *testing.T) {
+	s := startService(t)
+	start := func(key string) run.State {
+		st, err := s.desk.start(t.Context(), local(), deployment{identity: key, service: "checkout", environment: "staging"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st
+	}
+	bad := start("bad")
+	shown := func(id string) string {
+		r, err := s.view.get(t.Context(), id)
+		if err != nil {
+			return err.Error()
+		}
+		return statusWord(r.GetStatus()) + ": " + r.GetReason()
+	}
+	until(t, "granted", func() bool { return strings.Contains(shown(bad.ID), "runner of pool default") })
+	next := start("next")
+	api := &laneAPI{run: &runAPI{desk: s.desk, view: s.view, proj: s.proj}, view: s.view, proj: s.proj}
+	if _, err := api.ReleaseSlot(t.Context(), &apiv1.ReleaseSlotRequest{Id: bad.ID}); connect.CodeOf(err) != connect.CodeFailedPrecondition {
+		t.Errorf("the slot of a whole run: %v", err)
+	}
+	forged, err := proto.Marshal(&eventv1.Commit{Id: "forged", Version: 2, PrevHash: []byte("x"), Events: []*eventv1.Event{{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.deps.Log.Append(t.Context(), topology.RunSubject(bad.ID), bad.Sequence, forged); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "quarantined", func() bool { return strings.Contains(shown(bad.ID), "slipway release") })
+	if got := shown(next.ID); !strings.HasPrefix(got, "queued: next in lane") {
+		t.Errorf("the next one, before: %s", got)
+	}
+	for range 2 { // asking again changes nothing
+		if _, err := api.ReleaseSlot(t.Context(), &apiv1.ReleaseSlotRequest{Id: bad.ID, Reason: "looked at"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "granted", func() bool { return strings.Contains(shown(next.ID), "runner of pool default") })
+}
+
+// Another replica may have accepted a run that this one has not folded yet.
+func TestAFullIdIsFoundBeforeItIsFolded(t *testing.T) {
+	s := startService(t)
+	if _, err := s.view.find(t.Context(), identity.RunID(identity.Deployment, "nobody asked")); !errors.Is(err, board.ErrUnknownRun) {
+		t.Errorf("an id of nobody: %v", err)
+	}
+	want := deployment{identity: "k", service: "checkout", environment: "staging"}
+	st, err := s.desk.start(t.Context(), local(), want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, err := s.view.find(t.Context(), st.ID); err != nil || id != st.ID {
+		t.Errorf("%s, %v", id, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/slipway-hq/slipway/domain/board"
+	"github.com/slipway-hq/slipway/domain/identity"
 	"github.com/slipway-hq/slipway/domain/run"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 	"github.com/slipway-hq/slipway/internal/engine"
@@ -33,9 +34,30 @@ const (
 )
 
 // find returns the full id for an id or a unique prefix.
-func (v *view) find(prefix string) (id string, err error) {
+func (v *view) find(ctx context.Context, prefix string) (id string, err error) {
 	v.proj.Read(func(b *board.Board) { id, err = b.Find(prefix) })
+	if errors.Is(err, board.ErrUnknownRun) && identity.IsRunID(prefix) {
+		return prefix, v.catchUp(ctx, prefix)
+	}
 	return id, err
+}
+
+// catchUpWait bounds how long a replica waits to see a run that is in the log.
+const catchUpWait = 2 * time.Second
+
+// catchUp returns when this replica has folded a run that another one has just
+// accepted; board.ErrUnknownRun when there is none.
+func (v *view) catchUp(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, catchUpWait)
+	defer cancel()
+	rec, err := v.log.Last(ctx, topology.RunSubject(id))
+	if errors.Is(err, eventlog.ErrNotFound) {
+		return board.ErrUnknownRun
+	}
+	if err != nil {
+		return fmt.Errorf("look for run %s: %w", id, err)
+	}
+	return v.proj.WaitFor(ctx, rec.Sequence)
 }
 
 // known tells whether this replica has seen the run.

@@ -309,6 +309,104 @@ func (x *WatchLanesResponse) GetSequence() uint64 {
 	return 0
 }
 
+type ReleaseSlotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run that holds the slot.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseSlotRequest) Reset() {
+	*x = ReleaseSlotRequest{}
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseSlotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseSlotRequest) ProtoMessage() {}
+
+func (x *ReleaseSlotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseSlotRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseSlotRequest) Descriptor() ([]byte, []int) {
+	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ReleaseSlotRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ReleaseSlotRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ReleaseSlotResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The lane that has its slot back.
+	Lane          string `protobuf:"bytes,1,opt,name=lane,proto3" json:"lane,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseSlotResponse) Reset() {
+	*x = ReleaseSlotResponse{}
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseSlotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseSlotResponse) ProtoMessage() {}
+
+func (x *ReleaseSlotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseSlotResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseSlotResponse) Descriptor() ([]byte, []int) {
+	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ReleaseSlotResponse) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
 var File_slipway_api_v1_lane_proto protoreflect.FileDescriptor
 
 const file_slipway_api_v1_lane_proto_rawDesc = "" +
@@ -333,11 +431,17 @@ const file_slipway_api_v1_lane_proto_rawDesc = "" +
 	"\x0eafter_sequence\x18\x01 \x01(\x04R\rafterSequence\"\\\n" +
 	"\x12WatchLanesResponse\x12*\n" +
 	"\x05lanes\x18\x01 \x03(\v2\x14.slipway.api.v1.LaneR\x05lanes\x12\x1a\n" +
-	"\bsequence\x18\x02 \x01(\x04R\bsequence2\xbb\x01\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\"<\n" +
+	"\x12ReleaseSlotRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\")\n" +
+	"\x13ReleaseSlotResponse\x12\x12\n" +
+	"\x04lane\x18\x01 \x01(\tR\x04lane2\x93\x02\n" +
 	"\vLaneService\x12U\n" +
 	"\tListLanes\x12 .slipway.api.v1.ListLanesRequest\x1a!.slipway.api.v1.ListLanesResponse\"\x03\x90\x02\x01\x12U\n" +
 	"\n" +
-	"WatchLanes\x12!.slipway.api.v1.WatchLanesRequest\x1a\".slipway.api.v1.WatchLanesResponse0\x01B\xb1\x01\n" +
+	"WatchLanes\x12!.slipway.api.v1.WatchLanesRequest\x1a\".slipway.api.v1.WatchLanesResponse0\x01\x12V\n" +
+	"\vReleaseSlot\x12\".slipway.api.v1.ReleaseSlotRequest\x1a#.slipway.api.v1.ReleaseSlotResponseB\xb1\x01\n" +
 	"\x12com.slipway.api.v1B\tLaneProtoP\x01Z6github.com/slipway-hq/slipway/gen/slipway/api/v1;apiv1\xa2\x02\x03SAX\xaa\x02\x0eSlipway.Api.V1\xca\x02\x0eSlipway\\Api\\V1\xe2\x02\x1aSlipway\\Api\\V1\\GPBMetadata\xea\x02\x10Slipway::Api::V1b\x06proto3"
 
 var (
@@ -352,28 +456,32 @@ func file_slipway_api_v1_lane_proto_rawDescGZIP() []byte {
 	return file_slipway_api_v1_lane_proto_rawDescData
 }
 
-var file_slipway_api_v1_lane_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_slipway_api_v1_lane_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_slipway_api_v1_lane_proto_goTypes = []any{
 	(*Lane)(nil),                // 0: slipway.api.v1.Lane
 	(*ListLanesRequest)(nil),    // 1: slipway.api.v1.ListLanesRequest
 	(*ListLanesResponse)(nil),   // 2: slipway.api.v1.ListLanesResponse
 	(*WatchLanesRequest)(nil),   // 3: slipway.api.v1.WatchLanesRequest
 	(*WatchLanesResponse)(nil),  // 4: slipway.api.v1.WatchLanesResponse
-	(*Run)(nil),                 // 5: slipway.api.v1.Run
-	(*durationpb.Duration)(nil), // 6: google.protobuf.Duration
+	(*ReleaseSlotRequest)(nil),  // 5: slipway.api.v1.ReleaseSlotRequest
+	(*ReleaseSlotResponse)(nil), // 6: slipway.api.v1.ReleaseSlotResponse
+	(*Run)(nil),                 // 7: slipway.api.v1.Run
+	(*durationpb.Duration)(nil), // 8: google.protobuf.Duration
 }
 var file_slipway_api_v1_lane_proto_depIdxs = []int32{
-	5, // 0: slipway.api.v1.Lane.occupied:type_name -> slipway.api.v1.Run
-	5, // 1: slipway.api.v1.Lane.queued:type_name -> slipway.api.v1.Run
-	6, // 2: slipway.api.v1.Lane.rate_period:type_name -> google.protobuf.Duration
+	7, // 0: slipway.api.v1.Lane.occupied:type_name -> slipway.api.v1.Run
+	7, // 1: slipway.api.v1.Lane.queued:type_name -> slipway.api.v1.Run
+	8, // 2: slipway.api.v1.Lane.rate_period:type_name -> google.protobuf.Duration
 	0, // 3: slipway.api.v1.ListLanesResponse.lanes:type_name -> slipway.api.v1.Lane
 	0, // 4: slipway.api.v1.WatchLanesResponse.lanes:type_name -> slipway.api.v1.Lane
 	1, // 5: slipway.api.v1.LaneService.ListLanes:input_type -> slipway.api.v1.ListLanesRequest
 	3, // 6: slipway.api.v1.LaneService.WatchLanes:input_type -> slipway.api.v1.WatchLanesRequest
-	2, // 7: slipway.api.v1.LaneService.ListLanes:output_type -> slipway.api.v1.ListLanesResponse
-	4, // 8: slipway.api.v1.LaneService.WatchLanes:output_type -> slipway.api.v1.WatchLanesResponse
-	7, // [7:9] is the sub-list for method output_type
-	5, // [5:7] is the sub-list for method input_type
+	5, // 7: slipway.api.v1.LaneService.ReleaseSlot:input_type -> slipway.api.v1.ReleaseSlotRequest
+	2, // 8: slipway.api.v1.LaneService.ListLanes:output_type -> slipway.api.v1.ListLanesResponse
+	4, // 9: slipway.api.v1.LaneService.WatchLanes:output_type -> slipway.api.v1.WatchLanesResponse
+	6, // 10: slipway.api.v1.LaneService.ReleaseSlot:output_type -> slipway.api.v1.ReleaseSlotResponse
+	8, // [8:11] is the sub-list for method output_type
+	5, // [5:8] is the sub-list for method input_type
 	5, // [5:5] is the sub-list for extension type_name
 	5, // [5:5] is the sub-list for extension extendee
 	0, // [0:5] is the sub-list for field type_name
@@ -391,7 +499,7 @@ func file_slipway_api_v1_lane_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_api_v1_lane_proto_rawDesc), len(file_slipway_api_v1_lane_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -37,6 +37,8 @@ const (
 	LaneServiceListLanesProcedure = "/slipway.api.v1.LaneService/ListLanes"
 	// LaneServiceWatchLanesProcedure is the fully-qualified name of the LaneService's WatchLanes RPC.
 	LaneServiceWatchLanesProcedure = "/slipway.api.v1.LaneService/WatchLanes"
+	// LaneServiceReleaseSlotProcedure is the fully-qualified name of the LaneService's ReleaseSlot RPC.
+	LaneServiceReleaseSlotProcedure = "/slipway.api.v1.LaneService/ReleaseSlot"
 )
 
 // LaneServiceClient is a client for the slipway.api.v1.LaneService service.
@@ -45,6 +47,10 @@ type LaneServiceClient interface {
 	ListLanes(context.Context, *v1.ListLanesRequest) (*v1.ListLanesResponse, error)
 	// WatchLanes streams the lanes whenever one changes.
 	WatchLanes(context.Context, *v1.WatchLanesRequest) (*connect.ServerStreamForClient[v1.WatchLanesResponse], error)
+	// ReleaseSlot gives the slot of a quarantined run to others: an operator's
+	// decision, recorded with its reason. failed_precondition: the run is whole;
+	// cancel it instead.
+	ReleaseSlot(context.Context, *v1.ReleaseSlotRequest) (*v1.ReleaseSlotResponse, error)
 }
 
 // NewLaneServiceClient constructs a client for the slipway.api.v1.LaneService service. By default,
@@ -71,13 +77,20 @@ func NewLaneServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(laneServiceMethods.ByName("WatchLanes")),
 			connect.WithClientOptions(opts...),
 		),
+		releaseSlot: connect.NewClient[v1.ReleaseSlotRequest, v1.ReleaseSlotResponse](
+			httpClient,
+			baseURL+LaneServiceReleaseSlotProcedure,
+			connect.WithSchema(laneServiceMethods.ByName("ReleaseSlot")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // laneServiceClient implements LaneServiceClient.
 type laneServiceClient struct {
-	listLanes  *connect.Client[v1.ListLanesRequest, v1.ListLanesResponse]
-	watchLanes *connect.Client[v1.WatchLanesRequest, v1.WatchLanesResponse]
+	listLanes   *connect.Client[v1.ListLanesRequest, v1.ListLanesResponse]
+	watchLanes  *connect.Client[v1.WatchLanesRequest, v1.WatchLanesResponse]
+	releaseSlot *connect.Client[v1.ReleaseSlotRequest, v1.ReleaseSlotResponse]
 }
 
 // ListLanes calls slipway.api.v1.LaneService.ListLanes.
@@ -94,12 +107,25 @@ func (c *laneServiceClient) WatchLanes(ctx context.Context, req *v1.WatchLanesRe
 	return c.watchLanes.CallServerStream(ctx, connect.NewRequest(req))
 }
 
+// ReleaseSlot calls slipway.api.v1.LaneService.ReleaseSlot.
+func (c *laneServiceClient) ReleaseSlot(ctx context.Context, req *v1.ReleaseSlotRequest) (*v1.ReleaseSlotResponse, error) {
+	response, err := c.releaseSlot.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // LaneServiceHandler is an implementation of the slipway.api.v1.LaneService service.
 type LaneServiceHandler interface {
 	// ListLanes lists every lane that has a run, and every configured one.
 	ListLanes(context.Context, *v1.ListLanesRequest) (*v1.ListLanesResponse, error)
 	// WatchLanes streams the lanes whenever one changes.
 	WatchLanes(context.Context, *v1.WatchLanesRequest, *connect.ServerStream[v1.WatchLanesResponse]) error
+	// ReleaseSlot gives the slot of a quarantined run to others: an operator's
+	// decision, recorded with its reason. failed_precondition: the run is whole;
+	// cancel it instead.
+	ReleaseSlot(context.Context, *v1.ReleaseSlotRequest) (*v1.ReleaseSlotResponse, error)
 }
 
 // NewLaneServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -122,12 +148,20 @@ func NewLaneServiceHandler(svc LaneServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(laneServiceMethods.ByName("WatchLanes")),
 		connect.WithHandlerOptions(opts...),
 	)
+	laneServiceReleaseSlotHandler := connect.NewUnaryHandlerSimple(
+		LaneServiceReleaseSlotProcedure,
+		svc.ReleaseSlot,
+		connect.WithSchema(laneServiceMethods.ByName("ReleaseSlot")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/slipway.api.v1.LaneService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case LaneServiceListLanesProcedure:
 			laneServiceListLanesHandler.ServeHTTP(w, r)
 		case LaneServiceWatchLanesProcedure:
 			laneServiceWatchLanesHandler.ServeHTTP(w, r)
+		case LaneServiceReleaseSlotProcedure:
+			laneServiceReleaseSlotHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -143,4 +177,8 @@ func (UnimplementedLaneServiceHandler) ListLanes(context.Context, *v1.ListLanesR
 
 func (UnimplementedLaneServiceHandler) WatchLanes(context.Context, *v1.WatchLanesRequest, *connect.ServerStream[v1.WatchLanesResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("slipway.api.v1.LaneService.WatchLanes is not implemented"))
+}
+
+func (UnimplementedLaneServiceHandler) ReleaseSlot(context.Context, *v1.ReleaseSlotRequest) (*v1.ReleaseSlotResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("slipway.api.v1.LaneService.ReleaseSlot is not implemented"))
 }
