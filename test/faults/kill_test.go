@@ -3,6 +3,7 @@ package faults
 import (
 	"strings"
 	"testing"
+	"time"
 
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 	"github.com/slipway-hq/slipway/test/internal/world"
@@ -87,9 +88,9 @@ var moments = []moment{
 // through brings one run after the other through all moments, with a kill at
 // each.
 func through(t *testing.T, s *site) {
-	for _, m := range moments {
+	for n, m := range moments {
 		version := strings.ReplaceAll(m.name, " ", "-")
-		id := s.Ask(m.service + "@" + version + " to staging")
+		id := s.AskIn(world.Rooms[n%len(world.Rooms)], m.service+"@"+version+" to staging")
 		if m.at != nil {
 			m.at(s, id)
 		}
@@ -137,6 +138,34 @@ func TestKillNineOfEachServiceAtEveryDurablePoint(t *testing.T) {
 			}
 			through(t, &site{World: w, victim: all[name], restart: restart})
 		})
+	}
+}
+
+// TestKillNineAnywhereInAQuickRun sweeps the instant of the kill through a run of
+// some forty milliseconds, in steps smaller than any of its commits takes.
+func TestKillNineAnywhereInAQuickRun(t *testing.T) {
+	const (
+		step  = 3 * time.Millisecond
+		kills = 24
+	)
+	t.Parallel()
+	w := world.New(t)
+	w.Configure(w.Pipelines(pipelines(w)))
+	p := w.Up()
+	for n := range kills {
+		id := w.AskIn(world.Rooms[n%len(world.Rooms)], "quick to staging")
+		<-time.After(time.Duration(n) * step)
+		p.Kill()
+		p = w.Up()
+		w.Succeeded(id)
+	}
+	runs := w.All()
+	if len(runs) != kills {
+		t.Errorf("%d runs, want %d", len(runs), kills)
+	}
+	w.Judge(runs, nil)
+	for _, r := range runs {
+		w.JudgeCard(r)
 	}
 }
 

@@ -203,7 +203,7 @@ func (s *storm) act(n int) {
 	case kind < 3:
 		what = func(ctx context.Context) { s.deploy(ctx, service, key) }
 	case kind < 6:
-		channel := rooms[pick%len(rooms)]
+		channel := world.Rooms[pick%len(world.Rooms)]
 		what = func(ctx context.Context) { s.speak(ctx, channel, service, key) }
 	case kind < 7:
 		what = func(ctx context.Context) { s.repeat(ctx, pick) }
@@ -287,9 +287,6 @@ func (s *storm) retry(ctx context.Context, id, key string) {
 		s.accepted(answer.GetRun().GetId())
 	}
 }
-
-// rooms are several because one takes a message a second.
-var rooms = []string{sandbox.ChannelDeploys, sandbox.ChannelGeneral, sandbox.ChannelPrivate, sandbox.DM(sandbox.UserRequester)}
 
 // speak asks in Slack.
 func (s *storm) speak(ctx context.Context, channel, service, version string) {

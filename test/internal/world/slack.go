@@ -141,7 +141,12 @@ func (w *World) Command(command, text string) sandbox.Delivery {
 // CommandAs is Command as somebody else.
 func (w *World) CommandAs(user, command, text string) sandbox.Delivery {
 	w.T.Helper()
-	d, err := w.Slack.SlashCommand(context.Background(), user, sandbox.ChannelDeploys, command, text)
+	return w.command(user, sandbox.ChannelDeploys, command, text)
+}
+
+func (w *World) command(user, channel, command, text string) sandbox.Delivery {
+	w.T.Helper()
+	d, err := w.Slack.SlashCommand(context.Background(), user, channel, command, text)
 	if err != nil {
 		w.T.Fatal(err)
 	}
@@ -164,9 +169,19 @@ const notAccepted = "*not accepted*"
 // again, as a person does, when told that nothing was accepted.
 func (w *World) Ask(text string) string {
 	w.T.Helper()
+	return w.AskIn(sandbox.ChannelDeploys, text)
+}
+
+// Rooms are where the requester may ask. A channel takes one message a second,
+// so that many runs show sooner in several.
+var Rooms = []string{sandbox.ChannelDeploys, sandbox.ChannelGeneral, sandbox.ChannelPrivate, sandbox.DM(sandbox.UserRequester)}
+
+// AskIn is Ask in a channel.
+func (w *World) AskIn(channel, text string) string {
+	w.T.Helper()
 	var answer string
 	w.Eventually("/deploy "+text+" to be accepted", func() bool {
-		answer = w.Command("/deploy", text).Body
+		answer = w.command(sandbox.UserRequester, channel, "/deploy", text).Body
 		return !strings.Contains(answer, notAccepted)
 	})
 	id := IDIn(answer)
