@@ -155,7 +155,7 @@ func (u *up) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := u.host.Notifier(slack, u.orch.Runners); err != nil {
+	if err := u.host.Notifier(slack, u.orch); err != nil {
 		return err
 	}
 	u.runner, err = u.host.Runner(u.UpCmd.Runner, filepath.Join(u.Data, "runner"), runner.Deps{StepEnv: u.stepEnv})

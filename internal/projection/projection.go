@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/slipway-hq/slipway/domain/board"
@@ -35,32 +36,50 @@ type Projection struct {
 	follows uint64                       // sequence of the last record followed
 	records uint64
 
-	watchers watchers
-	observe  func(Change)
+	watchers  watchers
+	observers []func(Change)
+	caughtUp  chan struct{}
 }
 
-// New returns an empty projection of log. observe, if not nil, is called with
-// every change, in order, after it is visible; it must not block.
+// New returns an empty projection of log, observed by observe unless that is nil.
 func New(log eventlog.Log, observe func(Change)) *Projection {
-	return &Projection{log: log, board: board.New(), chains: map[string]eventlog.Position{}, observe: observe}
+	p := &Projection{log: log, board: board.New(), chains: map[string]eventlog.Position{}, caughtUp: make(chan struct{})}
+	if observe != nil {
+		p.Observe(observe)
+	}
+	return p
 }
 
-// Run follows the log until ctx ends. caughtUp is called once, when everything
-// that was in the log at the start is folded.
+// Observe calls f with every change from now on, in order, after it is visible
+// and before anybody who waits for it wakes. f must not block.
+func (p *Projection) Observe(f func(Change)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.observers = append(slices.Clone(p.observers), f)
+}
+
+// CaughtUp is closed once everything that was in the log when Run began is
+// folded.
+func (p *Projection) CaughtUp() <-chan struct{} { return p.caughtUp }
+
+// Run follows the log until ctx ends; call it once. caughtUp is called when
+// everything that was in the log at the start is folded.
 func (p *Projection) Run(ctx context.Context, caughtUp func()) error {
 	head, err := p.log.Head(ctx)
 	if err != nil {
 		return fmt.Errorf("projection: read the log's head: %w", err)
 	}
-	if head <= p.follows {
+	tell := sync.OnceFunc(func() {
+		close(p.caughtUp)
 		caughtUp()
-		caughtUp = nil
+	})
+	if head <= p.follows {
+		tell()
 	}
 	return p.log.Follow(ctx, p.follows, func(rec eventlog.Record) error {
 		p.Apply(rec)
-		if caughtUp != nil && rec.Sequence >= head {
-			caughtUp()
-			caughtUp = nil
+		if rec.Sequence >= head {
+			tell()
 		}
 		return nil
 	})
@@ -77,9 +96,10 @@ func (p *Projection) Apply(rec eventlog.Record) {
 	change := p.fold(rec)
 	p.follows = rec.Sequence
 	p.records++
+	observers := p.observers
 	p.mu.Unlock()
-	if p.observe != nil {
-		p.observe(change) // before anybody wakes, who may rely on what it derives
+	for _, observe := range observers {
+		observe(change) // before anybody wakes, who may rely on what it derives
 	}
 	p.watchers.wake(change)
 }

@@ -40,6 +40,9 @@ type Deps struct {
 	Replicas int
 	// Timing of the office; zero means lease.DefaultTiming.
 	Timing lease.Timing
+	// Projection is one of the same log that somebody else runs; nil: the notifier
+	// runs its own.
+	Projection *projection.Projection
 	// Runners says how many runners of a pool live, for the reason why a run
 	// waits; nil or -1: not known.
 	Runners func(pool string) int
@@ -74,7 +77,10 @@ func New(cfg Config, deps Deps) (*Notifier, error) {
 		deps.Timing = lease.DefaultTiming()
 	}
 	n := &Notifier{cfg: cfg, deps: deps, js: js, slack: client, writer: deps.Holder + "/" + uuid.NewString()[:8]}
-	n.projection = projection.New(deps.Log, n.observe)
+	if n.projection = deps.Projection; n.projection == nil {
+		n.projection = projection.New(deps.Log, nil)
+	}
+	n.projection.Observe(n.observe)
 	return n, nil
 }
 
@@ -89,20 +95,17 @@ func (n *Notifier) observe(c projection.Change) {
 // everything that was in the log at the start is folded; Slack may be away.
 func (n *Notifier) Run(ctx context.Context, ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
-	caughtUp := make(chan struct{})
-	group.Go(func() error {
-		return n.projection.Run(ctx, func() {
-			close(caughtUp)
-			if ready != nil {
-				ready()
-			}
-		})
-	})
+	if n.deps.Projection == nil {
+		group.Go(func() error { return n.projection.Run(ctx, func() {}) })
+	}
 	group.Go(func() error {
 		select {
-		case <-caughtUp:
+		case <-n.projection.CaughtUp():
 		case <-ctx.Done():
 			return nil
+		}
+		if ready != nil {
+			ready()
 		}
 		bucket := lease.NewBucket(n.js, max(1, n.deps.Replicas), n.deps.Timing, n.deps.Logger)
 		return bucket.Office(office, n.deps.Holder).Run(ctx, n.serve)

@@ -246,5 +246,5 @@ func (o *Orchestrator) spec() topology.Spec {
 	return topology.Topology(o.cfg.Replicas, topology.LimitsFor(topology.DefaultStore), pools...)
 }
 
-// Projection is the view's fold, for tests and benches in the same process.
+// Projection is the view's fold, for whoever else needs one in this process.
 func (o *Orchestrator) Projection() *projection.Projection { return o.proj }

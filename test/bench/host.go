@@ -46,11 +46,12 @@ type job struct {
 // embedded server that flushes every write.
 type host struct {
 	job
-	node   *natsnode.Node
-	mux    *http.ServeMux
-	log    *tap
-	logger *slog.Logger
-	parts  []lifecycle.Part
+	node    *natsnode.Node
+	mux     *http.ServeMux
+	log     *tap
+	logger  *slog.Logger
+	parts   []lifecycle.Part
+	decider *orchestrator.Orchestrator
 }
 
 // mutexSample and blockSample keep the cost of profiles that are always on
@@ -174,6 +175,7 @@ func (h *host) orchestrator() error {
 			return n
 		})
 	})
+	h.decider = o
 	h.add("orchestrator", o.Run)
 	return nil
 }
@@ -183,7 +185,7 @@ func (h *host) notifier() error {
 	if err != nil {
 		return err
 	}
-	n, err := notifier.New(notifier.Config{APIURL: h.Slack, BotToken: telemetry.Secret(h.Token)}, notifier.Deps{Log: h.log, Conn: conn, Logger: h.logger, Holder: "bench", Replicas: 1})
+	n, err := notifier.New(notifier.Config{APIURL: h.Slack, BotToken: telemetry.Secret(h.Token)}, notifier.Deps{Log: h.log, Conn: conn, Logger: h.logger, Holder: "bench", Replicas: 1, Projection: h.decider.Projection(), Runners: h.decider.Runners})
 	if err != nil {
 		return err
 	}

@@ -49,13 +49,18 @@ func (h *Host) Ingress(cfg ingress.Config) error {
 	return nil
 }
 
-// Notifier adds the notifier.
-func (h *Host) Notifier(cfg notifier.Config, runners func(pool string) int) error {
+// Notifier adds the notifier. In one process with an orchestrator the two share
+// a fold of the log; o is nil for a notifier alone.
+func (h *Host) Notifier(cfg notifier.Config, o *orchestrator.Orchestrator) error {
 	conn, err := h.Conn("notifier")
 	if err != nil {
 		return err
 	}
-	n, err := notifier.New(cfg, notifier.Deps{Log: h.Log, Conn: conn, Logger: h.Logger, Holder: h.Name, Replicas: h.Replicas, Runners: runners})
+	deps := notifier.Deps{Log: h.Log, Conn: conn, Logger: h.Logger, Holder: h.Name, Replicas: h.Replicas}
+	if o != nil {
+		deps.Projection, deps.Runners = o.Projection(), o.Runners
+	}
+	n, err := notifier.New(cfg, deps)
 	if err != nil {
 		return err
 	}
