@@ -50,7 +50,7 @@ e2e: ## Run real processes from Slack request to deployed service, kill -9 inclu
 	$(GOTEST) -count=1 -timeout=20m $(WHOLE)
 
 browser: ## Drive the sandbox page in headless Chromium, which is installed when missing
-	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
+	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium fonts-liberation fonts-noto-color-emoji; }
 	$(GOTEST) -count=1 -timeout=10m -tags=browser ./test/browser/...
 
 bench: ## Measure throughput, latency, recovery and memory against the floor

@@ -146,7 +146,7 @@ func (n *Notifier) open(ctx context.Context) (*desk.Desk, error) {
 	d := desk.New(desk.Config{
 		Writer: n.writer, Identity: identity, Now: time.Now, Runners: n.deps.Runners,
 		EditInterval: n.cfg.EditInterval, Tick: n.cfg.Tick, CallTimeout: n.cfg.CallTimeout, Window: n.cfg.Window,
-		LookInterval: n.cfg.LookInterval, CatchUp: catchUp, Keep: keep, NoLimits: n.cfg.NoLimits,
+		LookInterval: n.cfg.LookInterval, FirstLook: firstLook, CatchUp: catchUp, Keep: keep, NoLimits: n.cfg.NoLimits,
 	}, n.deps.Log, ledger, n.projection, n.slack, n.deps.Logger)
 	n.desk.Store(d) // before the look at everything, so that no change falls between
 	if err := d.TakeOver(ctx); err != nil {
@@ -154,6 +154,9 @@ func (n *Notifier) open(ctx context.Context) (*desk.Desk, error) {
 	}
 	return d, nil
 }
+
+// firstLook is a moment that nobody notices, and longer than a claim takes.
+const firstLook = 250 * time.Millisecond
 
 // maxIdentify is the longest pause between two questions who we are.
 const maxIdentify = 15 * time.Second

@@ -37,7 +37,11 @@ func (d *Desk) act(ctx context.Context, t *track) (time.Time, error) {
 		return d.tend(ctx, t, v, e)
 	case commandv1.Card_STATE_UNDELIVERED:
 		return d.excuse(ctx, t, v, e)
-	case commandv1.Card_STATE_UNSPECIFIED, commandv1.Card_STATE_PENDING:
+	case commandv1.Card_STATE_UNSPECIFIED:
+		if at := t.story.State.Created.Add(d.cfg.FirstLook); t.story.State.Status == run.Queued && d.cfg.Now().Before(at) {
+			return at, nil // most runs have started by then, and the next edit is seconds away
+		}
+	case commandv1.Card_STATE_PENDING:
 	}
 	return d.deliver(ctx, t, e, d.cardLetter(t, v))
 }

@@ -54,9 +54,12 @@ type Config struct {
 	CallTimeout  time.Duration // of one call of Slack
 	Window       time.Duration // after which a call is certainly over; beyond CallTimeout
 	LookInterval time.Duration // between two looks into the history
-	CatchUp      time.Duration // runs that ended longer ago without a card get none
-	Keep         time.Duration // settled cards are forgotten after; beyond CatchUp
-	NoLimits     bool          // ignore Slack's published rates: for a stand-in that has none
+	// FirstLook is how old a run that has not started must be to get
+	// its card, so that the card does not begin with a wait of milliseconds.
+	FirstLook time.Duration
+	CatchUp   time.Duration // runs that ended longer ago without a card get none
+	Keep      time.Duration // settled cards are forgotten after; beyond CatchUp
+	NoLimits  bool          // ignore Slack's published rates: for a stand-in that has none
 }
 
 // Desk is one worker for all cards of a workspace. Observe may be called from

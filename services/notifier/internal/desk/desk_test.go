@@ -40,6 +40,26 @@ func TestOneCardFollowsARunToItsEnd(t *testing.T) {
 	w.settled(d, id)
 }
 
+// The first card waits a moment for the claim, so that it does not say for
+// seconds that a run waits which has started long ago.
+func TestTheFirstCardShowsARunThatStartsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.desk("a", nil)
+	w.request(id, origin())
+	w.rest(d, firstLook/2)
+	w.grant(id)
+	w.rest(d, firstLook/2)
+	if cards := w.cards(sandbox.ChannelDeploys); len(cards) != 0 {
+		t.Fatalf("too early: %s", cards[0].Visible())
+	}
+	w.claim(id)
+	w.rest(d, time.Second)
+	if c := w.oneCard(sandbox.ChannelDeploys, "⚙️ Running"); c.Edits != 0 {
+		t.Errorf("it began as something else and took %d edits", c.Edits)
+	}
+}
+
 func TestFailureSaysWhyAndIsBroadcast(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

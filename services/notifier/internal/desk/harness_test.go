@@ -104,6 +104,9 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// firstLook is as in the service.
+const firstLook = 250 * time.Millisecond
+
 // desk starts a desk; with another Slack than the stand-in itself, if given.
 func (w *world) desk(name string, slack desk.Slack) *desk.Desk {
 	w.t.Helper()
@@ -112,7 +115,7 @@ func (w *world) desk(name string, slack desk.Slack) *desk.Desk {
 	}
 	d := desk.New(desk.Config{
 		Writer: name, Identity: slackapi.Identity{Team: sandbox.TeamID, User: sandbox.BotUserID, Bot: sandbox.BotID},
-		Now: w.clock.Now, EditInterval: interval, Tick: tick, CallTimeout: 5 * time.Second, Window: window, LookInterval: look,
+		Now: w.clock.Now, EditInterval: interval, Tick: tick, CallTimeout: 5 * time.Second, Window: window, LookInterval: look, FirstLook: firstLook,
 		CatchUp: 7 * 24 * time.Hour, Keep: 30 * 24 * time.Hour,
 	}, w.log, w.ledger, w.board, slack, slog.New(slog.DiscardHandler))
 	w.desks = append(w.desks, d)
