@@ -10,12 +10,15 @@ import (
 // Map is a piece of slipway.yaml; the file is written as JSON, which YAML reads.
 type Map = map[string]any
 
-// Lane is how the steps of a service and environment recognise one another: on
-// a lane of one, two at a time are an overlap.
+// guard lets the steps of a service and environment recognise one another: the
+// lock lives as long as any process that has it, and on a lane of one a second
+// at the same time is an overlap. flock is util-linux's.
 const guard = `exec 9>>%[1]s/lock.$SLIPWAY_SERVICE.%[2]s
 flock -n 9 || echo overlap $SLIPWAY_RUN $SLIPWAY_STEP $SLIPWAY_ATTEMPT $SLIPWAY_FENCE $$ >>%[1]s/effects
 `
 
+// effect writes down that a step starts and that it ends. A line is one write,
+// and only who comes to its end writes the second.
 const effect = `echo start $SLIPWAY_RUN $SLIPWAY_STEP $SLIPWAY_ATTEMPT $SLIPWAY_FENCE $$ >>%[1]s/effects
 %[3]s
 echo end $SLIPWAY_RUN $SLIPWAY_STEP $SLIPWAY_ATTEMPT $SLIPWAY_FENCE $$ >>%[1]s/effects

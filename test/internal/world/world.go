@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -233,11 +234,15 @@ func (w *World) Eventually(what string, ok func() bool) {
 // pause lies between two looks.
 func (w *World) pause() { <-time.After(pollEvery) }
 
-// Alive tells whether a process of this id exists and is no zombie.
+// Alive tells whether a process of this id exists and, where /proc tells, is no
+// zombie.
 func Alive(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return false
+	}
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return false
+		return true
 	}
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
