@@ -120,6 +120,7 @@ func claimed(s State, at At, e *eventv1.RunClaimed) State {
 		Fence: at.Sequence, GrantSequence: e.GetGrantSequence(), At: at.Time,
 	}
 	s.Idle++
+	s.Runner = e.GetRunner()
 	if s.Started.IsZero() {
 		s.Started = at.Time
 	}

@@ -113,6 +113,7 @@ type State struct {
 	Code     string // of the refusal
 	Steps    []Step
 	Claim    Claim
+	Runner   string // of the last claim, also after it
 	Idle     uint32 // claims since a step last finished, see MaxIdleClaims
 	Cancel   *Cancel
 	Deadline time.Time // set once the run's own deadline has passed

@@ -47,7 +47,7 @@ func wholeRun(s *run.State, short string) *apiv1.Run {
 		Service: s.Service, Environment: s.Environment, Version: s.Version, Parameters: s.Parameters,
 		Status: runStatus[s.Status], Reason: s.Reason,
 		Lane: s.Plan.GetLane(), Pipeline: s.Plan.GetPipeline(), Pool: s.Plan.GetPool(),
-		Requester: board.Requester(s), RetryOf: s.RetryOf, Runner: s.Claim.Runner, Fence: s.Claim.Fence, Commit: s.Commit,
+		Requester: board.Requester(s), RetryOf: s.RetryOf, Runner: s.Runner, Fence: s.Claim.Fence, Commit: s.Commit,
 		Created: stamp(s.Created), Started: stamp(s.Started), Finished: stamp(s.Finished),
 		Sequence: s.Sequence, TraceId: traceID(s.TraceParent), Cancelling: s.Cancel != nil && !s.Status.Ended(),
 	}

@@ -109,6 +109,9 @@ func (o *Orchestrator) serve(logs *logReader) error {
 		return fmt.Errorf("orchestrator: %w", err)
 	}
 	options := []connect.HandlerOption{connect.WithInterceptors(traced), connect.WithReadMaxBytes(maxRequest), connect.WithCompressMinBytes(minCompressed), connect.WithRecover(o.recovered)}
+	for _, name := range codecNames {
+		options = append(options, connect.WithCodec(jsonCodec{name}))
+	}
 	g := newGuard(string(o.cfg.Token))
 	runs := &runAPI{desk: o.desk, view: o.view, proj: o.proj, logs: logs, guard: g}
 	lanes := &laneAPI{run: runs, view: o.view, proj: o.proj}

@@ -191,7 +191,8 @@ type Run struct {
 	// Shortest unique prefix of the id, at least five characters after "d-".
 	ShortId string `protobuf:"bytes,17,opt,name=short_id,json=shortId,proto3" json:"short_id,omitempty"`
 	RetryOf string `protobuf:"bytes,18,opt,name=retry_of,json=retryOf,proto3" json:"retry_of,omitempty"`
-	Runner  string `protobuf:"bytes,19,opt,name=runner,proto3" json:"runner,omitempty"`
+	// Runner that holds the run, or held it last.
+	Runner string `protobuf:"bytes,19,opt,name=runner,proto3" json:"runner,omitempty"`
 	// Commit that was checked out, when the source is Git.
 	Commit     string            `protobuf:"bytes,20,opt,name=commit,proto3" json:"commit,omitempty"`
 	Parameters map[string]string `protobuf:"bytes,21,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
