@@ -33,7 +33,7 @@ func (o *Orchestrator) configure(ctx context.Context) error {
 		return o.awaitConfig(ctx, at)
 	}
 	if !o.haveConfig(ctx) {
-		return fmt.Errorf("the configuration has %d problems:\n%w", len(problems), problems.Err())
+		return fmt.Errorf("the configuration cannot be used:\n%w", problems.Err())
 	}
 	o.refuseConfig(problems)
 	return nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/slipway-hq/slipway/domain/board"
@@ -65,8 +67,8 @@ func (c *clerk) say(ctx context.Context, e *commandv1.Envelope, s grammar.Senten
 func (c *clerk) steer(ctx context.Context, e *commandv1.Envelope, who asker, id string, verb grammar.Verb, word string) (*commandv1.Answer, error) {
 	switch verb {
 	case grammar.VerbCancel:
-		before, _ := c.view.state(ctx, id) // unknown: then the cancel says why
-		st, err := c.desk.cancel(ctx, who, id, "by "+personOf(e))
+		before, _ := c.view.state(ctx, id)         // unknown: then the cancel says why
+		st, err := c.desk.cancel(ctx, who, id, "") // the event names the person
 		if err != nil {
 			return c.refuse(err, c.view.short(id), grammar.Sentence{})
 		}
@@ -106,7 +108,6 @@ func cancelWord(s run.State, by string) string {
 	return "is being cancelled by " + by + ": its processes are being stopped"
 }
 
-func personOf(e *commandv1.Envelope) string      { return e.GetPrincipal().GetUser() }
 func personMention(e *commandv1.Envelope) string { return "<@" + e.GetPrincipal().GetUser() + ">" }
 
 // accepted answers a request that became a run, or its refusal.
@@ -225,11 +226,31 @@ func (c *clerk) status(ctx context.Context, s grammar.Sentence) *commandv1.Answe
 	if runs := c.list(&apiv1.ListRunsRequest{Service: s.Service, PageSize: 5}); s.Service != "" && len(runs) > 0 {
 		return serviceAnswer(s.Service, runs, c.now())
 	}
-	word := s.Run
-	if word == "" {
-		word, err = s.Service, board.ErrUnknownRun
+	if s.Run == "" {
+		err = board.ErrUnknownRun
 	}
-	return c.failed(err, word)
+	if s.Service != "" && errors.Is(err, board.ErrUnknownRun) {
+		return c.unknown(s.Service)
+	}
+	return c.failed(err, s.Run)
+}
+
+// unknown answers a word that is neither a run nor a service with runs.
+func (c *clerk) unknown(word string) *commandv1.Answer {
+	var services []string
+	if cfg := c.desk.config(); cfg != nil {
+		services = slices.Sorted(maps.Keys(cfg.config.Services))
+	}
+	if slices.Contains(services, word) {
+		return private("", fmt.Sprintf("Nothing of *%s* has run yet. `/deploy %s` starts it.", grammar.Escape(word), grammar.Escape(word)))
+	}
+	near := grammar.Suggest(word, services, maxSuggested)
+	code, sentence, _ := sentenceOf(board.ErrUnknownRun, grammar.Quote(word))
+	choices := make([]string, 0, len(near))
+	for _, name := range near {
+		choices = append(choices, grammar.Sentence{Verb: grammar.VerbStatus, Service: name}.String())
+	}
+	return refusalAnswer(code, sentence+didYouMean(near), choices)
 }
 
 func (c *clerk) list(q *apiv1.ListRunsRequest) []*apiv1.Run {

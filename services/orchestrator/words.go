@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/slipway-hq/slipway/domain/grammar"
 	"github.com/slipway-hq/slipway/domain/run"
@@ -105,7 +106,8 @@ func sentenceCase(s string) string {
 	if s == "" {
 		return s
 	}
-	return strings.ToUpper(s[:1]) + s[1:]
+	_, n := utf8.DecodeRuneInString(s)
+	return strings.ToUpper(s[:n]) + s[n:]
 }
 
 // line is one run in a list.
@@ -241,15 +243,39 @@ func lanesAnswer(lanes []*apiv1.Lane, only string) *commandv1.Answer {
 		if len(ln.GetOccupied())+len(ln.GetQueued()) == 0 && only == "" {
 			continue
 		}
-		lines = append(lines, fmt.Sprintf("*%s*: %d of %d busy%s%s", grammar.Escape(ln.GetName()), len(ln.GetOccupied()), ln.GetLimit(), ids(ln.GetOccupied(), " with "), ids(ln.GetQueued(), "; waiting: ")))
+		text := fmt.Sprintf("*%s*: %d of %d busy%s%s", grammar.Escape(ln.GetName()), len(ln.GetOccupied()), ln.GetLimit(), ids(ln.GetOccupied(), " with "), ids(ln.GetQueued(), "; waiting: "))
+		if ln.GetReason() != "" {
+			text += "; " + grammar.Escape(ln.GetReason())
+		}
+		lines = append(lines, text)
 	}
 	if len(lines) == 0 && only != "" {
-		return private("E-LANE-404", fmt.Sprintf("I know no lane %s. `/slipway lanes` lists those in use.", grammar.Code(only)))
+		names := make([]string, 0, len(lanes))
+		for _, ln := range lanes {
+			names = append(names, ln.GetName())
+		}
+		return refusalAnswer("E-LANE-404", fmt.Sprintf("I know no lane %s.%s `/slipway lanes` lists those in use.",
+			grammar.Quote(only), didYouMean(grammar.Suggest(only, names, maxSuggested))), nil)
 	}
 	if len(lines) == 0 {
 		return private("", "All lanes are empty.")
 	}
 	return private("", strings.Join(lines[:min(len(lines), 30)], "\n"))
+}
+
+// maxSuggested is how many names an unknown one is answered with.
+const maxSuggested = 3
+
+// didYouMean is a sentence with the nearest names, or nothing.
+func didYouMean(near []string) string {
+	if len(near) == 0 {
+		return ""
+	}
+	quoted := make([]string, 0, len(near))
+	for _, name := range near {
+		quoted = append(quoted, grammar.Quote(name))
+	}
+	return " Did you mean " + strings.Join(quoted, " or ") + "?"
 }
 
 func ids(runs []*apiv1.Run, before string) string {
