@@ -3,6 +3,7 @@ package card
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/slipway-hq/slipway/domain/grammar"
 	"github.com/slipway-hq/slipway/domain/run"
@@ -112,7 +113,8 @@ func upperFirst(text string) string {
 	if text == "" {
 		return ""
 	}
-	return strings.ToUpper(text[:1]) + text[1:]
+	_, n := utf8.DecodeRuneInString(text)
+	return strings.ToUpper(text[:n]) + text[n:]
 }
 
 func (v View) progress() []string {

@@ -94,8 +94,13 @@ func stepLine(s *run.State, i int) string {
 		line += " since " + clock(st.Started)
 	case st.Status == run.StepSucceeded && !st.Started.IsZero():
 		line += " " + spent(st.Finished.Sub(st.Started))
-	case st.Status == run.StepFailed && st.Error != "":
-		line += " " + grammar.Code(cut(st.Error, maxError))
+	case st.Status == run.StepFailed:
+		if !st.Started.IsZero() && st.Finished.After(st.Started) {
+			line += " " + spent(st.Finished.Sub(st.Started))
+		}
+		if st.Error != "" {
+			line += " " + grammar.Code(cut(st.Error, maxError))
+		}
 	case st.Status == run.StepWaiting && !st.RetryAt.IsZero():
 		line += " next attempt " + clock(st.RetryAt)
 	}
