@@ -72,6 +72,10 @@ type up struct {
 }
 
 func (u *up) run(ctx context.Context) error {
+	// Before the sandbox puts its own in their place.
+	if err := u.Ingress.CheckSecrets(); err != nil {
+		return err
+	}
 	if err := u.findConfig(); err != nil {
 		return err
 	}
@@ -169,6 +173,9 @@ func (u *up) build(ctx context.Context) error {
 func (u *up) openSlack(ctx context.Context) (err error) {
 	if u.Ingress.BotToken != nil {
 		return nil
+	}
+	if u.Ingress.SigningSecret != nil || u.Ingress.AppToken != nil {
+		u.logger.Warn("the sandbox starts and the Slack app's secrets are not used: SLACK_BOT_TOKEN is not set")
 	}
 	mode := sandbox.HTTP
 	u.sandbox, err = sandbox.New(sandbox.Config{

@@ -36,8 +36,8 @@ var (
 
 const defaultAPIURL = "https://slack.com/api/"
 
-// complete checks the configuration and fills what is left out.
-func (c *Config) complete() error {
+// CheckSecrets refuses a secret that is set but empty, whoever would use it.
+func (c *Config) CheckSecrets() error {
 	for name, secret := range map[string]*telemetry.Secret{
 		"SLACK_SIGNING_SECRET": c.SigningSecret, "SLACK_SIGNING_SECRET_SECOND": c.SecondSigningSecret,
 		"SLACK_APP_TOKEN": c.AppToken, "SLACK_BOT_TOKEN": c.BotToken,
@@ -45,6 +45,14 @@ func (c *Config) complete() error {
 		if secret != nil && strings.TrimSpace(string(*secret)) == "" {
 			return fmt.Errorf("%s is %w; unset it or give it a value", name, ErrEmptySecret)
 		}
+	}
+	return nil
+}
+
+// complete checks the configuration and fills what is left out.
+func (c *Config) complete() error {
+	if err := c.CheckSecrets(); err != nil {
+		return err
 	}
 	if c.SigningSecret == nil && c.AppToken == nil {
 		return ErrNoDoor
