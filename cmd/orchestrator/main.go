@@ -27,7 +27,7 @@ func main() {
 	var c cli
 	drain := func() time.Duration { return 15 * time.Second }
 	host.Main("orchestrator", "Decides, dispatches and answers: Slipway's API.", &c, &c.Flags, &c.Log, drain, func(_ context.Context, h *host.Host) error {
-		var checks []func(context.Context) []*apiv1.Check
+		checks := []func(context.Context) []*apiv1.Check{host.SyncUnseen}
 		if c.Slack.BotToken != "" {
 			checks = append(checks, host.SlackChecks(c.Slack))
 		}

@@ -258,9 +258,9 @@ func (u *up) stepEnv() map[string]string {
 }
 
 // syncCheck tells whether an acknowledged write survives a power cut.
-func (u *up) syncCheck(context.Context) []*apiv1.Check {
+func (u *up) syncCheck(ctx context.Context) []*apiv1.Check {
 	if u.facts == nil {
-		return []*apiv1.Check{{Name: "sync", Level: apiv1.Check_LEVEL_WARNING, Finding: "the servers' sync setting cannot be seen from here", Remedy: "make sure that jetstream { sync_interval: always } is set on each"}}
+		return host.SyncUnseen(ctx)
 	}
 	if f := u.facts(); !f.SyncAlways {
 		return []*apiv1.Check{{Name: "sync", Level: apiv1.Check_LEVEL_WARNING, Finding: fmt.Sprintf("writes are flushed every %s: a power cut loses acknowledged requests", f.SyncInterval), Remedy: "start without --no-sync"}}

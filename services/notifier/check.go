@@ -21,7 +21,8 @@ type Finding struct {
 // scope is a right of the bot token and what goes without it.
 type scope struct{ name, without string }
 
-// scopes are what the notifier uses; the generated manifest asks for them.
+// scopes are what the notifier uses, and slack-ingress with the same token; the
+// generated manifest asks for them.
 var scopes = []scope{
 	{"chat:write", "no card can be posted"},
 	{"channels:history", "after a lost connection a card in a public channel may be posted twice"},
@@ -29,18 +30,12 @@ var scopes = []scope{
 	{"im:history", "after a lost connection a card in a direct message may be posted twice"},
 	{"im:write", "people are not told when a card cannot be posted in their channel"},
 	{"reactions:write", "mentions get no reaction at the end"},
+	{"users:read", "guests cannot be told from members, and protected environments refuse everybody"},
+	{"app_mentions:read", "mentions are not heard"},
+	{"commands", "there are no slash commands"},
 }
 
-// Scopes are the rights of the bot token that the notifier uses.
-func Scopes() []string {
-	names := make([]string, len(scopes))
-	for i, s := range scopes {
-		names[i] = s.name
-	}
-	return names
-}
-
-// Check asks Slack whether the token is good for all that the notifier does.
+// Check asks Slack whether the token is good for all that Slipway does with it.
 // It changes nothing there.
 func Check(ctx context.Context, cfg Config) []Finding {
 	const token = "Slack bot token" //nolint:gosec // the name of a check
@@ -67,7 +62,7 @@ func Check(ctx context.Context, cfg Config) []Finding {
 }
 
 func checkScopes(have []string) Finding {
-	f := Finding{Name: "Slack scopes", OK: true, Finding: "all that cards need"}
+	f := Finding{Name: "Slack scopes", OK: true, Finding: "all that are needed"}
 	if len(have) == 0 {
 		f.Finding = "Slack does not say which the token has"
 		return f

@@ -68,6 +68,15 @@ func (h *Host) Notifier(cfg notifier.Config, o *orchestrator.Orchestrator) error
 	return nil
 }
 
+// SyncUnseen is doctor's word on servers that are not ours: their setting is not
+// told to clients.
+func SyncUnseen(context.Context) []*apiv1.Check {
+	return []*apiv1.Check{{
+		Name: "sync", Level: apiv1.Check_LEVEL_WARNING, Finding: "the servers' sync setting cannot be seen from here",
+		Remedy: "make sure that jetstream { sync_interval: always } is set on each",
+	}}
+}
+
 // SlackChecks lets doctor ask Slack whether the token is good.
 func SlackChecks(cfg notifier.Config) func(context.Context) []*apiv1.Check {
 	return func(ctx context.Context) []*apiv1.Check {
