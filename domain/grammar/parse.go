@@ -26,7 +26,7 @@ const (
 
 // Sentence is a parsed request. Fields that its verb does not use are empty,
 // and so are those the person left out: the orchestrator fills them from the
-// defaults, or from the thread the sentence was said in.
+// defaults, or asks.
 type Sentence struct {
 	Verb Verb
 	// Service as typed. With VerbStatus it is the word that may be a service
@@ -180,8 +180,8 @@ func parseStatus(words []word) (Sentence, error) {
 	return s, nil
 }
 
-// parseRun reads [ID] and, with extra 1, [STEP]. Without an id the sentence
-// means the run of the thread it was said in.
+// parseRun reads [ID] and, with extra 1, [STEP]. Without an id the
+// orchestrator asks which run is meant.
 func parseRun(s Sentence, words []word, extra int) (Sentence, error) {
 	usage := "/slipway " + Usage(s.Verb)
 	if len(words) > 1+extra {

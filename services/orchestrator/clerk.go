@@ -56,6 +56,9 @@ func (c *clerk) say(ctx context.Context, e *commandv1.Envelope, s grammar.Senten
 		})
 		return c.accepted(ctx, st, err, s)
 	}
+	if s.Run == "" {
+		return whichRun(s.Verb), nil
+	}
 	id, err := c.view.find(ctx, s.Run)
 	if err != nil {
 		return c.refuse(err, s.Run, s)
@@ -265,6 +268,9 @@ func (c *clerk) list(q *apiv1.ListRunsRequest) []*apiv1.Run {
 const tailLines = 20
 
 func (c *clerk) tail(ctx context.Context, s grammar.Sentence) *commandv1.Answer {
+	if s.Run == "" {
+		return whichRun(s.Verb)
+	}
 	id, err := c.view.find(ctx, s.Run)
 	if err != nil {
 		return c.failed(err, s.Run)
@@ -281,6 +287,11 @@ func (c *clerk) tail(ctx context.Context, s grammar.Sentence) *commandv1.Answer 
 		return c.failed(err, s.Run)
 	}
 	return logsAnswer(st, c.view.short(id), entries)
+}
+
+// whichRun answers a sentence that names no run.
+func whichRun(verb grammar.Verb) *commandv1.Answer {
+	return refusalAnswer("E-RUN-ID", fmt.Sprintf("Which run? It goes `/slipway %s`; `/check_status` shows the ids of what runs and waits.", grammar.Usage(verb)), nil)
 }
 
 func (c *clerk) failed(err error, word string) *commandv1.Answer {

@@ -201,6 +201,7 @@ func TestWhatPeopleAreTold(t *testing.T) {
 		contains(say("/check_status", "d-zzzzzzz"), "PRIVATE", "I know no run")
 		contains(say("/check_status", "checkot"), "PRIVATE", "I know no run", "Did you mean `checkout`?")
 		contains(say("/slipway", "lanes checkout/stagin"), "PRIVATE", "E-LANE-404", "Did you mean `checkout/staging`?")
+		contains(say("/slipway", "cancel"), "PRIVATE", "Which run?", "cancel ID")
 		contains(say("/slipway", "cancel d-zzzzzzz"), "PRIVATE", "I know no run")
 		contains(say("/slipway", "lanes"), "PRIVATE", "checkout/staging", "1 of 1 busy")
 		contains(say("/slipway", "help"), "PRIVATE", "deploy")
