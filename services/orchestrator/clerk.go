@@ -232,14 +232,15 @@ func (c *clerk) status(ctx context.Context, s grammar.Sentence) *commandv1.Answe
 	if s.Run == "" {
 		err = board.ErrUnknownRun
 	}
-	if s.Service != "" && errors.Is(err, board.ErrUnknownRun) {
-		return c.unknown(s.Service)
+	if s.Service != "" && (errors.Is(err, board.ErrUnknownRun) || errors.Is(err, board.ErrShortPrefix)) {
+		return c.unknown(s.Service, err)
 	}
 	return c.failed(err, s.Run)
 }
 
-// unknown answers a word that is neither a run nor a service with runs.
-func (c *clerk) unknown(word string) *commandv1.Answer {
+// unknown answers a word that is neither a run nor a service with runs; err is
+// why it is no run.
+func (c *clerk) unknown(word string, err error) *commandv1.Answer {
 	var services []string
 	if cfg := c.desk.config(); cfg != nil {
 		services = slices.Sorted(maps.Keys(cfg.config.Services))
@@ -248,6 +249,9 @@ func (c *clerk) unknown(word string) *commandv1.Answer {
 		return private("", fmt.Sprintf("Nothing of *%s* has run yet. `/deploy %s` starts it.", grammar.Escape(word), grammar.Escape(word)))
 	}
 	near := grammar.Suggest(word, services, maxSuggested)
+	if len(near) == 0 {
+		return c.failed(err, word)
+	}
 	code, sentence, _ := sentenceOf(board.ErrUnknownRun, grammar.Quote(word))
 	choices := make([]string, 0, len(near))
 	for _, name := range near {

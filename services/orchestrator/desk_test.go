@@ -200,6 +200,8 @@ func TestWhatPeopleAreTold(t *testing.T) {
 		contains(say("/check_status", ""), "PRIVATE", "*3* active")
 		contains(say("/check_status", "d-zzzzzzz"), "PRIVATE", "I know no run")
 		contains(say("/check_status", "checkot"), "PRIVATE", "I know no run", "Did you mean `checkout`?")
+		contains(say("/check_status", "che"), "PRIVATE", "I know no run", "Did you mean `checkout`?")
+		contains(say("/check_status", "zz"), "PRIVATE", "too short")
 		contains(say("/slipway", "lanes checkout/stagin"), "PRIVATE", "E-LANE-404", "Did you mean `checkout/staging`?")
 		contains(say("/slipway", "cancel"), "PRIVATE", "Which run?", "cancel ID")
 		contains(say("/slipway", "cancel d-zzzzzzz"), "PRIVATE", "I know no run")
