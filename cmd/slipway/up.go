@@ -95,6 +95,9 @@ const drainMore = 10 * time.Second
 // the data folder, where people may edit it.
 func (u *up) findConfig() error {
 	if u.config = u.Config; u.config != "" {
+		if _, err := os.Stat(u.config); err != nil {
+			return fmt.Errorf("cannot read the configuration: %w. Name another with --config, or leave it away for the example", err)
+		}
 		return nil
 	}
 	dir, err := os.Getwd()

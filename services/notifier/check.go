@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/slipway-hq/slipway/services/notifier/internal/slackapi"
 )
@@ -57,8 +58,28 @@ func Check(ctx context.Context, cfg Config) []Finding {
 	}
 	return []Finding{
 		{Name: token, OK: true, Finding: fmt.Sprintf("good for the workspace %s (%s)", id.Name, id.Team)},
+		checkClock(id.Date, time.Now()),
 		checkScopes(id.Scopes),
 	}
+}
+
+// maxSkew is when our clock endangers signatures, which are refused at five
+// minutes.
+const maxSkew = time.Minute
+
+func checkClock(theirs, ours time.Time) Finding {
+	const name = "clock of Slack"
+	skew := ours.Sub(theirs)
+	switch {
+	case theirs.IsZero():
+		return Finding{Name: name, OK: true, Finding: "Slack does not say its time"}
+	case skew.Abs() > maxSkew:
+		return Finding{
+			Name: name, Finding: fmt.Sprintf("ours differs by %s: requests are refused when it is five minutes", skew.Round(time.Second)),
+			Remedy: "Run a time service on this machine.",
+		}
+	}
+	return Finding{Name: name, OK: true, Finding: fmt.Sprintf("within %s of ours", maxSkew)}
 }
 
 func checkScopes(have []string) Finding {

@@ -216,7 +216,7 @@ func (c *clerk) question(ctx context.Context, e *commandv1.Envelope, s grammar.S
 // status is one run, one service's runs, or everything that is active.
 func (c *clerk) status(ctx context.Context, s grammar.Sentence) *commandv1.Answer {
 	if s.Run == "" && s.Service == "" {
-		return activeAnswer(c.list(&apiv1.ListRunsRequest{Active: true, PageSize: maxPage}), c.now())
+		return activeAnswer(c.active(), c.now())
 	}
 	id, err := c.view.find(ctx, s.Run)
 	if err == nil {
@@ -258,6 +258,14 @@ func (c *clerk) unknown(word string, err error) *commandv1.Answer {
 		choices = append(choices, grammar.Sentence{Verb: grammar.VerbStatus, Service: name}.String())
 	}
 	return refusalAnswer(code, sentence+didYouMean(near), choices)
+}
+
+// active is what runs and waits, newest first: those that hold a slot are never
+// crowded out by a long queue.
+func (c *clerk) active() []*apiv1.Run {
+	held := []apiv1.RunStatus{apiv1.RunStatus_RUN_STATUS_RUNNING, apiv1.RunStatus_RUN_STATUS_WAITING}
+	queued := c.list(&apiv1.ListRunsRequest{Active: true, Statuses: []apiv1.RunStatus{apiv1.RunStatus_RUN_STATUS_QUEUED}, PageSize: maxPage})
+	return append(queued, c.list(&apiv1.ListRunsRequest{Active: true, Statuses: held, PageSize: maxPage})...)
 }
 
 func (c *clerk) list(q *apiv1.ListRunsRequest) []*apiv1.Run {

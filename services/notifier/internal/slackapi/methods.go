@@ -3,6 +3,7 @@ package slackapi
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -31,6 +32,8 @@ type Identity struct {
 	Bot    string `json:"bot_id"`
 	URL    string `json:"url"`
 	Scopes []string
+	// Date is Slack's clock, in whole seconds; zero when it does not say.
+	Date time.Time `json:"-"`
 }
 
 // Auth asks Slack who we are.
@@ -44,6 +47,9 @@ func (c *Client) Auth(ctx context.Context) (Identity, error) {
 		if scope = strings.TrimSpace(scope); scope != "" {
 			id.Scopes = append(id.Scopes, scope)
 		}
+	}
+	if date, err := http.ParseTime(header.Get("Date")); err == nil {
+		id.Date = date
 	}
 	return id, nil
 }

@@ -43,7 +43,7 @@ const (
 
 // LaneServiceClient is a client for the slipway.api.v1.LaneService service.
 type LaneServiceClient interface {
-	// ListLanes lists every lane that has a run, and every configured one.
+	// ListLanes lists every lane that was ever used.
 	ListLanes(context.Context, *v1.ListLanesRequest) (*v1.ListLanesResponse, error)
 	// WatchLanes streams the lanes whenever one changes.
 	WatchLanes(context.Context, *v1.WatchLanesRequest) (*connect.ServerStreamForClient[v1.WatchLanesResponse], error)
@@ -118,7 +118,7 @@ func (c *laneServiceClient) ReleaseSlot(ctx context.Context, req *v1.ReleaseSlot
 
 // LaneServiceHandler is an implementation of the slipway.api.v1.LaneService service.
 type LaneServiceHandler interface {
-	// ListLanes lists every lane that has a run, and every configured one.
+	// ListLanes lists every lane that was ever used.
 	ListLanes(context.Context, *v1.ListLanesRequest) (*v1.ListLanesResponse, error)
 	// WatchLanes streams the lanes whenever one changes.
 	WatchLanes(context.Context, *v1.WatchLanesRequest, *connect.ServerStream[v1.WatchLanesResponse]) error
