@@ -356,3 +356,16 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestAWrittenZeroIsNoDefault(t *testing.T) {
+	text := `
+services: {a: {pipeline: p}}
+environments: {staging: {}}
+lanes: {a/staging: {concurrency: 0}}
+pipelines: {p: {steps: [{name: s, run: "true", retry: {attempts: 0}}]}}
+`
+	_, problems := configfile.Parse("zero.yaml", []byte(text))
+	if len(problems) != 2 || !strings.Contains(problems.String(), "zero.yaml:4:34") || strings.Count(problems.String(), "at least 1") != 2 {
+		t.Errorf("problems:\n%s", problems)
+	}
+}

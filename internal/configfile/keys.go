@@ -163,7 +163,7 @@ func secret() codec[pipeline.Secret] {
 func retry() codec[pipeline.Retry] {
 	type T = pipeline.Retry
 	return object(
-		needed(key("attempts", "How often to try in all.", integer(), func(t *T) *int { return &t.Attempts })),
+		needed(key("attempts", "How often to try in all.", counting(), func(t *T) *int { return &t.Attempts })),
 		key("delay", "The wait before the second attempt. Default 1s.", duration(), func(t *T) *time.Duration { return &t.Delay }),
 		key("backoff", "What each wait is multiplied with to give the next. Default 2.", number(), func(t *T) *float64 { return &t.Backoff }),
 		key("max_delay", "The longest wait. Default 1m.", duration(), func(t *T) *time.Duration { return &t.MaxDelay }),
@@ -173,7 +173,7 @@ func retry() codec[pipeline.Retry] {
 func lane() codec[pipeline.Lane] {
 	type T = pipeline.Lane
 	return object(
-		key("concurrency", "How many runs may go at once. Default 1.", integer(), func(t *T) *int { return &t.Concurrency }),
+		key("concurrency", "How many runs may go at once. Default 1.", counting(), func(t *T) *int { return &t.Concurrency }),
 		field[T]{key: "rate", help: "At most so many starts in any period.", schema: rate().schema, decode: func(d *decoder, n *yaml.Node, at []string, into *T) {
 			r := rate().decode(d, n, at)
 			into.RateLimit, into.RatePeriod = r.RateLimit, r.RatePeriod

@@ -84,6 +84,18 @@ func integer() codec[int] {
 	}}
 }
 
+// counting is an integer from 1: 0 written out would silently mean the default.
+func counting() codec[int] {
+	whole := integer()
+	return codec[int]{schema: map[string]any{"type": "integer", "minimum": 1}, decode: func(d *decoder, n *yaml.Node, at []string) int {
+		v := whole.decode(d, n, at)
+		if v == 0 && n.Value == "0" {
+			d.problem(n, at, "", "must be at least 1; leave the key away for the default")
+		}
+		return v
+	}}
+}
+
 func number() codec[float64] {
 	return codec[float64]{schema: map[string]any{"type": "number"}, decode: func(d *decoder, n *yaml.Node, at []string) float64 {
 		if !d.plainValue(n, at, "a number") {
