@@ -37,10 +37,23 @@ func steps(t *testing.T, config string) map[string]step {
 	return out
 }
 
+// workspace is a folder with a Go workspace of its own, as a clone of Slipway is
+// when somebody tries it there: it must not reach into the example.
+func workspace(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"go.work": "go 1.26.0\n\nuse .\n", "go.mod": "module around.example\n\ngo 1.26.0\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 // TestTheExampleBuildsAndPasses runs its build and test steps as they stand, in the
 // folder that Materialise made.
 func TestTheExampleBuildsAndPasses(t *testing.T) {
-	dir, cache := t.TempDir(), t.TempDir()
+	dir, cache := filepath.Join(workspace(t), ".slipway"), t.TempDir()
 	config, err := Materialise(dir)
 	if err != nil {
 		t.Fatal(err)
