@@ -75,7 +75,7 @@ func TestFailureSaysWhyAndIsBroadcast(t *testing.T) {
 	w.do(id, run.BeginAttempt{Fence: s.Claim.Fence, Step: 1, Now: w.clock.Now()})
 	w.fail(id)
 	w.rest(d, time.Minute)
-	c := w.oneCard(sandbox.ChannelDeploys, "❌ Failed", "❌ failed *deploy* attempt 2 of 2 `exit code 1`", "Step deploy failed: exit code 1", "[Retry]", "[Logs]")
+	c := w.oneCard(sandbox.ChannelDeploys, "❌ Failed", "❌ failed *deploy* attempt 2 of 2 4.0 s `exit code 1`", "Step deploy failed: exit code 1", "[Retry]", "[Logs]")
 	thread := w.slack.Thread(c.Channel, c.TS)
 	last := thread[len(thread)-1]
 	if !last.Broadcast || !strings.Contains(last.Text, "❌ failed after") {
