@@ -34,7 +34,6 @@ type Projection struct {
 	board   *board.Board
 	chains  map[string]eventlog.Position // of subjects that can still change
 	follows uint64                       // sequence of the last record followed
-	records uint64
 
 	watchers  watchers
 	observers []func(Change)
@@ -95,7 +94,6 @@ func (p *Projection) Apply(rec eventlog.Record) {
 	}
 	change := p.fold(rec)
 	p.follows = rec.Sequence
-	p.records++
 	observers := p.observers
 	p.mu.Unlock()
 	for _, observe := range observers {

@@ -186,7 +186,7 @@ func (h *house) checkLimits() {
 	}
 }
 
-func TestRunNotClaimedByAnotherGrant(t *testing.T) {
+func TestAGrantedRunIsShownAsWaitingForARunner(t *testing.T) {
 	inHouse(t, 1, func(h *house) {
 		id := h.deploy("a", "checkout", "staging").ID
 		synctest.Wait()

@@ -2,7 +2,6 @@ package orchestrator
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,8 +13,6 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/slipway-hq/slipway/domain/board"
-	"github.com/slipway-hq/slipway/domain/identity"
 	"github.com/slipway-hq/slipway/domain/run"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
@@ -210,20 +207,4 @@ func TestAQuarantinedRunKeepsItsSlotUntilAnOperatorReleasesIt(t *testing.T) {
 		}
 	}
 	until(t, "granted", func() bool { return strings.Contains(shown(next.ID), "runner of pool default") })
-}
-
-// Another replica may have accepted a run that this one has not folded yet.
-func TestAFullIdIsFoundBeforeItIsFolded(t *testing.T) {
-	s := startService(t)
-	if _, err := s.view.find(t.Context(), identity.RunID(identity.Deployment, "nobody asked")); !errors.Is(err, board.ErrUnknownRun) {
-		t.Errorf("an id of nobody: %v", err)
-	}
-	want := deployment{identity: "k", service: "checkout", environment: "staging"}
-	st, err := s.desk.start(t.Context(), local(), want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if id, err := s.view.find(t.Context(), st.ID); err != nil || id != st.ID {
-		t.Errorf("%s, %v", id, err)
-	}
 }

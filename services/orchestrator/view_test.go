@@ -1,11 +1,15 @@
 package orchestrator
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/slipway-hq/slipway/domain/board"
+	"github.com/slipway-hq/slipway/domain/identity"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 )
 
@@ -50,5 +54,32 @@ func TestPagesCoverEveryRunOnce(t *testing.T) {
 		if _, _, err := h.first().view.list(&apiv1.ListRunsRequest{PageToken: "!"}); err == nil {
 			t.Error("a foreign page token was taken")
 		}
+	})
+}
+
+// Another replica may have accepted a run that this one has not folded yet: a
+// full id waits for it, an id of nobody does not.
+func TestAFullIdIsFoundBeforeItIsFolded(t *testing.T) {
+	inHouse(t, 1, func(h *house) {
+		id := h.deploy("k", "checkout", "staging").ID
+		late := h.replica() // it follows nothing yet
+		nobody := identity.RunID(identity.Deployment, "nobody asked")
+		if _, err := late.view.find(h.ctx, nobody); !errors.Is(err, board.ErrUnknownRun) {
+			t.Errorf("an id of nobody: %v", err)
+		}
+		found := make(chan error, 1)
+		go func() { _, err := late.view.find(h.ctx, id); found <- err }()
+		synctest.Wait()
+		if len(found) > 0 {
+			t.Fatalf("answered before it was folded: %v", <-found)
+		}
+		ctx, stop := context.WithCancel(h.ctx)
+		done := make(chan error, 1)
+		go func() { done <- late.proj.Run(ctx, func() {}) }()
+		if err := <-found; err != nil {
+			t.Error(err)
+		}
+		stop()
+		<-done
 	})
 }
