@@ -3,6 +3,7 @@ package grammar
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -47,7 +48,44 @@ type Sentence struct {
 	Step string
 	// Answer is AnswerRepeat, AnswerDone or AnswerFail.
 	Answer string
+
+	// Namespace is the first word of VerbJob, and what help, jobs or history were
+	// asked about.
+	Namespace string
+	// Text is the rest of VerbJob, normalised, without its flags.
+	Text string
+	// Job as typed: "NAMESPACE/JOB", "NAMESPACE JOB" (then joined by a slash) or
+	// JOB alone.
+	Job string
+	// In and At put a start off: at most one is set. At is as typed.
+	In time.Duration
+	At string
+	// DespiteHold is the reason why holds shall not stop it.
+	DespiteHold string
+	// Window is the time of a hold as typed; ParseWindow reads it.
+	Window string
+	// Reason is the text after "because".
+	Reason string
+	// Part is PartHead, PartTail or PartAll of logs; empty: the tail.
+	Part string
+	// Stream is "stdout" or "stderr"; empty: both.
+	Stream string
+	// Schedule is the name that Action is about.
+	Schedule string
+	// Action of VerbSchedule is "pause", "resume" or "trigger"; of VerbAway "on",
+	// "off" or "status".
+	Action string
+	// Relay that VerbAway is about; empty: the only one. From and Until are days,
+	// "2026-12-24".
+	Relay, From, Until string
 }
+
+// The parts of a log.
+const (
+	PartHead = "head"
+	PartTail = "tail"
+	PartAll  = "all"
+)
 
 // Option adjusts Parse.
 type Option func(*options)

@@ -14,6 +14,20 @@ const (
 	VerbLogs   Verb = "logs"
 	VerbLanes  Verb = "lanes"
 	VerbHelp   Verb = "help"
+	// VerbJob is a sentence that begins with a namespace: what it means is in the
+	// configuration.
+	VerbJob       Verb = "job"
+	VerbJobs      Verb = "jobs"
+	VerbHistory   Verb = "history"
+	VerbHold      Verb = "hold"
+	VerbRelease   Verb = "release"
+	VerbSchedules Verb = "schedules"
+	// VerbSchedule changes one: "schedule pause NAME", "schedule resume NAME",
+	// "schedule trigger NAME".
+	VerbSchedule Verb = "schedule"
+	// VerbAway is "ooo on [RELAY] from DAY to DAY", "ooo off [RELAY]" or
+	// "ooo status [RELAY]".
+	VerbAway Verb = "ooo"
 	// VerbAnswer is typed as its answer: "repeat ID", "done ID", "fail ID".
 	VerbAnswer Verb = "answer"
 )
@@ -29,9 +43,9 @@ const (
 // sentence must be durable before it is acknowledged, and its answer is public.
 func (v Verb) Mutates() bool {
 	switch v {
-	case VerbDeploy, VerbCancel, VerbRetry, VerbAnswer:
+	case VerbDeploy, VerbCancel, VerbRetry, VerbAnswer, VerbJob, VerbHold, VerbRelease, VerbSchedule, VerbAway:
 		return true
-	case VerbStatus, VerbLogs, VerbLanes, VerbHelp:
+	case VerbStatus, VerbLogs, VerbLanes, VerbHelp, VerbJobs, VerbHistory, VerbSchedules:
 		return false
 	}
 	return false

@@ -80,6 +80,11 @@ type Config struct {
 	// "*/production", in which * stands for anything without a slash.
 	Lanes map[string]Lane
 	Pools map[string]Pool
+	// Namespaces hold the jobs.
+	Namespaces map[string]Namespace
+	// Relays pass messages with a keyword on to a channel.
+	Relays map[string]Relay
+	Slack  Slack
 }
 
 // Defaults are what a request that says nothing means.
@@ -217,6 +222,11 @@ type Lane struct {
 	RatePeriod time.Duration
 	// Priority of runs whose pipeline gives none.
 	Priority int
+	// PerRunner, PerNamespace and PerJob limit what may go at once within the
+	// lane; 0: no limit of their own.
+	PerRunner, PerNamespace, PerJob int
+	// Turns: namespaces take turns instead of strictly first come, first served.
+	Turns bool
 }
 
 // Pool is a group of runners.

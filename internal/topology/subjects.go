@@ -34,15 +34,17 @@ const SubjectQuery = "rpc.query"
 const HeaderAnswer = "Slipway-Answer"
 
 const (
-	prefixRun    = "ev.run."
-	prefixLane   = "ev.lane."
-	prefixInbox  = "in."
-	prefixWork   = "work."
-	prefixLog    = "log."
-	prefixDead   = "dead."
-	prefixAnswer = "answer."
-	prefixNudge  = "nudge."
-	prefixCanary = "canary."
+	prefixRun      = "ev.run."
+	prefixLane     = "ev.lane."
+	prefixSchedule = "ev.schedule."
+	prefixRelay    = "ev.relay."
+	prefixInbox    = "in."
+	prefixWork     = "work."
+	prefixLog      = "log."
+	prefixDead     = "dead."
+	prefixAnswer   = "answer."
+	prefixNudge    = "nudge."
+	prefixCanary   = "canary."
 )
 
 // RunSubject is the one subject of a run.
@@ -60,7 +62,19 @@ func LaneSubject(lane string) string { return prefixLane + Token(lane) }
 // IsLaneSubject tells whether subject is a lane's.
 func IsLaneSubject(subject string) bool { return strings.HasPrefix(subject, prefixLane) }
 
-// InboxSubject is where a request of a kind ("slash", "mention", "press") from
+// ScheduleSubject is the one subject of a schedule, "NAMESPACE/NAME".
+func ScheduleSubject(schedule string) string { return prefixSchedule + Token(schedule) }
+
+// IsScheduleSubject tells whether subject is a schedule's.
+func IsScheduleSubject(subject string) bool { return strings.HasPrefix(subject, prefixSchedule) }
+
+// RelaySubject is the one subject of a relay.
+func RelaySubject(relay string) string { return prefixRelay + Token(relay) }
+
+// IsRelaySubject tells whether subject is a relay's.
+func IsRelaySubject(subject string) bool { return strings.HasPrefix(subject, prefixRelay) }
+
+// InboxSubject is where a request of a kind ("slash", "mention", "press", "webhook", "note", "overheard") from
 // an origin (a team id, any text) is stored.
 func InboxSubject(kind, origin string) string { return prefixInbox + kind + "." + Safe(origin) }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/domain/lane"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
+	"github.com/slipway-hq/slipway/gen/slipway/api/v1/apiv1connect"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 	"github.com/slipway-hq/slipway/internal/engine"
 	"github.com/slipway-hq/slipway/internal/projection"
@@ -18,6 +19,7 @@ import (
 
 // laneAPI serves LaneService.
 type laneAPI struct {
+	apiv1connect.UnimplementedLaneServiceHandler
 	run  *runAPI
 	view *view
 	proj *projection.Projection

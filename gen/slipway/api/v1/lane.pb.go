@@ -10,6 +10,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -33,7 +34,17 @@ type Lane struct {
 	RateLimit  uint32               `protobuf:"varint,5,opt,name=rate_limit,json=rateLimit,proto3" json:"rate_limit,omitempty"`
 	RatePeriod *durationpb.Duration `protobuf:"bytes,6,opt,name=rate_period,json=ratePeriod,proto3" json:"rate_period,omitempty"`
 	// Why nothing starts although slots are free; empty otherwise.
-	Reason        string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Active and coming, by their start.
+	Holds  []*Hold `protobuf:"bytes,8,rep,name=holds,proto3" json:"holds,omitempty"`
+	Paused bool    `protobuf:"varint,9,opt,name=paused,proto3" json:"paused,omitempty"`
+	// The limit was set at run time, by whom and why.
+	Change       *LaneChange `protobuf:"bytes,10,opt,name=change,proto3" json:"change,omitempty"`
+	PerRunner    uint32      `protobuf:"varint,11,opt,name=per_runner,json=perRunner,proto3" json:"per_runner,omitempty"`
+	PerNamespace uint32      `protobuf:"varint,12,opt,name=per_namespace,json=perNamespace,proto3" json:"per_namespace,omitempty"`
+	PerJob       uint32      `protobuf:"varint,13,opt,name=per_job,json=perJob,proto3" json:"per_job,omitempty"`
+	// Namespaces take turns.
+	Turns         bool `protobuf:"varint,14,opt,name=turns,proto3" json:"turns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -117,6 +128,226 @@ func (x *Lane) GetReason() string {
 	return ""
 }
 
+func (x *Lane) GetHolds() []*Hold {
+	if x != nil {
+		return x.Holds
+	}
+	return nil
+}
+
+func (x *Lane) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *Lane) GetChange() *LaneChange {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+func (x *Lane) GetPerRunner() uint32 {
+	if x != nil {
+		return x.PerRunner
+	}
+	return 0
+}
+
+func (x *Lane) GetPerNamespace() uint32 {
+	if x != nil {
+		return x.PerNamespace
+	}
+	return 0
+}
+
+func (x *Lane) GetPerJob() uint32 {
+	if x != nil {
+		return x.PerJob
+	}
+	return 0
+}
+
+func (x *Lane) GetTurns() bool {
+	if x != nil {
+		return x.Turns
+	}
+	return false
+}
+
+// Hold keeps a job, or a whole lane, from starting for a while.
+type Hold struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Lane  string                 `protobuf:"bytes,2,opt,name=lane,proto3" json:"lane,omitempty"`
+	// "NAMESPACE/JOB"; empty: everything in the lane.
+	Job    string                 `protobuf:"bytes,3,opt,name=job,proto3" json:"job,omitempty"`
+	From   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	Until  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	Reason string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who set it: "U012ABC" or "api:NAME".
+	By            string `protobuf:"bytes,7,opt,name=by,proto3" json:"by,omitempty"`
+	Active        bool   `protobuf:"varint,8,opt,name=active,proto3" json:"active,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hold) Reset() {
+	*x = Hold{}
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hold) ProtoMessage() {}
+
+func (x *Hold) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hold.ProtoReflect.Descriptor instead.
+func (*Hold) Descriptor() ([]byte, []int) {
+	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Hold) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Hold) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
+func (x *Hold) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *Hold) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *Hold) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *Hold) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Hold) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Hold) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+type LaneChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Concurrency   uint32                 `protobuf:"varint,1,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	By            string                 `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LaneChange) Reset() {
+	*x = LaneChange{}
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LaneChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LaneChange) ProtoMessage() {}
+
+func (x *LaneChange) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LaneChange.ProtoReflect.Descriptor instead.
+func (*LaneChange) Descriptor() ([]byte, []int) {
+	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *LaneChange) GetConcurrency() uint32 {
+	if x != nil {
+		return x.Concurrency
+	}
+	return 0
+}
+
+func (x *LaneChange) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *LaneChange) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *LaneChange) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 type ListLanesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	MinSequence   uint64                 `protobuf:"varint,1,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
@@ -126,7 +357,7 @@ type ListLanesRequest struct {
 
 func (x *ListLanesRequest) Reset() {
 	*x = ListLanesRequest{}
-	mi := &file_slipway_api_v1_lane_proto_msgTypes[1]
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -138,7 +369,7 @@ func (x *ListLanesRequest) String() string {
 func (*ListLanesRequest) ProtoMessage() {}
 
 func (x *ListLanesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_api_v1_lane_proto_msgTypes[1]
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -151,7 +382,7 @@ func (x *ListLanesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLanesRequest.ProtoReflect.Descriptor instead.
 func (*ListLanesRequest) Descriptor() ([]byte, []int) {
-	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{1}
+	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListLanesRequest) GetMinSequence() uint64 {
@@ -171,7 +402,7 @@ type ListLanesResponse struct {
 
 func (x *ListLanesResponse) Reset() {
 	*x = ListLanesResponse{}
-	mi := &file_slipway_api_v1_lane_proto_msgTypes[2]
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -183,7 +414,7 @@ func (x *ListLanesResponse) String() string {
 func (*ListLanesResponse) ProtoMessage() {}
 
 func (x *ListLanesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_api_v1_lane_proto_msgTypes[2]
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -196,7 +427,7 @@ func (x *ListLanesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLanesResponse.ProtoReflect.Descriptor instead.
 func (*ListLanesResponse) Descriptor() ([]byte, []int) {
-	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{2}
+	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListLanesResponse) GetLanes() []*Lane {
@@ -222,7 +453,7 @@ type WatchLanesRequest struct {
 
 func (x *WatchLanesRequest) Reset() {
 	*x = WatchLanesRequest{}
-	mi := &file_slipway_api_v1_lane_proto_msgTypes[3]
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -234,7 +465,7 @@ func (x *WatchLanesRequest) String() string {
 func (*WatchLanesRequest) ProtoMessage() {}
 
 func (x *WatchLanesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_api_v1_lane_proto_msgTypes[3]
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -247,7 +478,7 @@ func (x *WatchLanesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLanesRequest.ProtoReflect.Descriptor instead.
 func (*WatchLanesRequest) Descriptor() ([]byte, []int) {
-	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{3}
+	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WatchLanesRequest) GetAfterSequence() uint64 {
@@ -267,7 +498,7 @@ type WatchLanesResponse struct {
 
 func (x *WatchLanesResponse) Reset() {
 	*x = WatchLanesResponse{}
-	mi := &file_slipway_api_v1_lane_proto_msgTypes[4]
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -279,7 +510,7 @@ func (x *WatchLanesResponse) String() string {
 func (*WatchLanesResponse) ProtoMessage() {}
 
 func (x *WatchLanesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_api_v1_lane_proto_msgTypes[4]
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -292,7 +523,7 @@ func (x *WatchLanesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchLanesResponse.ProtoReflect.Descriptor instead.
 func (*WatchLanesResponse) Descriptor() ([]byte, []int) {
-	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{4}
+	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *WatchLanesResponse) GetLanes() []*Lane {
@@ -320,7 +551,7 @@ type ReleaseSlotRequest struct {
 
 func (x *ReleaseSlotRequest) Reset() {
 	*x = ReleaseSlotRequest{}
-	mi := &file_slipway_api_v1_lane_proto_msgTypes[5]
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -332,7 +563,7 @@ func (x *ReleaseSlotRequest) String() string {
 func (*ReleaseSlotRequest) ProtoMessage() {}
 
 func (x *ReleaseSlotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_api_v1_lane_proto_msgTypes[5]
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -345,7 +576,7 @@ func (x *ReleaseSlotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseSlotRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseSlotRequest) Descriptor() ([]byte, []int) {
-	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{5}
+	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ReleaseSlotRequest) GetId() string {
@@ -372,7 +603,7 @@ type ReleaseSlotResponse struct {
 
 func (x *ReleaseSlotResponse) Reset() {
 	*x = ReleaseSlotResponse{}
-	mi := &file_slipway_api_v1_lane_proto_msgTypes[6]
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +615,7 @@ func (x *ReleaseSlotResponse) String() string {
 func (*ReleaseSlotResponse) ProtoMessage() {}
 
 func (x *ReleaseSlotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_api_v1_lane_proto_msgTypes[6]
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +628,7 @@ func (x *ReleaseSlotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseSlotResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseSlotResponse) Descriptor() ([]byte, []int) {
-	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{6}
+	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReleaseSlotResponse) GetLane() string {
@@ -407,11 +638,344 @@ func (x *ReleaseSlotResponse) GetLane() string {
 	return ""
 }
 
+type SetLaneRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Lane  string                 `protobuf:"bytes,1,opt,name=lane,proto3" json:"lane,omitempty"`
+	// Unset: as it is. 0: give the limit back to the configuration.
+	Concurrency *uint32 `protobuf:"varint,2,opt,name=concurrency,proto3,oneof" json:"concurrency,omitempty"`
+	// Unset: as it is.
+	Paused        *bool  `protobuf:"varint,3,opt,name=paused,proto3,oneof" json:"paused,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetLaneRequest) Reset() {
+	*x = SetLaneRequest{}
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetLaneRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetLaneRequest) ProtoMessage() {}
+
+func (x *SetLaneRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetLaneRequest.ProtoReflect.Descriptor instead.
+func (*SetLaneRequest) Descriptor() ([]byte, []int) {
+	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SetLaneRequest) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
+func (x *SetLaneRequest) GetConcurrency() uint32 {
+	if x != nil && x.Concurrency != nil {
+		return *x.Concurrency
+	}
+	return 0
+}
+
+func (x *SetLaneRequest) GetPaused() bool {
+	if x != nil && x.Paused != nil {
+		return *x.Paused
+	}
+	return false
+}
+
+func (x *SetLaneRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type SetLaneResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lane          *Lane                  `protobuf:"bytes,1,opt,name=lane,proto3" json:"lane,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetLaneResponse) Reset() {
+	*x = SetLaneResponse{}
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetLaneResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetLaneResponse) ProtoMessage() {}
+
+func (x *SetLaneResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetLaneResponse.ProtoReflect.Descriptor instead.
+func (*SetLaneResponse) Descriptor() ([]byte, []int) {
+	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SetLaneResponse) GetLane() *Lane {
+	if x != nil {
+		return x.Lane
+	}
+	return nil
+}
+
+type HoldJobRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "NAMESPACE/JOB".
+	Job string `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	// Unset: now.
+	From          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldJobRequest) Reset() {
+	*x = HoldJobRequest{}
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldJobRequest) ProtoMessage() {}
+
+func (x *HoldJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldJobRequest.ProtoReflect.Descriptor instead.
+func (*HoldJobRequest) Descriptor() ([]byte, []int) {
+	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *HoldJobRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *HoldJobRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *HoldJobRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *HoldJobRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type HoldJobResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hold          *Hold                  `protobuf:"bytes,1,opt,name=hold,proto3" json:"hold,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldJobResponse) Reset() {
+	*x = HoldJobResponse{}
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldJobResponse) ProtoMessage() {}
+
+func (x *HoldJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldJobResponse.ProtoReflect.Descriptor instead.
+func (*HoldJobResponse) Descriptor() ([]byte, []int) {
+	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *HoldJobResponse) GetHold() *Hold {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+type ReleaseHoldsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Job   string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	// Empty: all of the job's.
+	Hold          string `protobuf:"bytes,2,opt,name=hold,proto3" json:"hold,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseHoldsRequest) Reset() {
+	*x = ReleaseHoldsRequest{}
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseHoldsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseHoldsRequest) ProtoMessage() {}
+
+func (x *ReleaseHoldsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseHoldsRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseHoldsRequest) Descriptor() ([]byte, []int) {
+	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ReleaseHoldsRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *ReleaseHoldsRequest) GetHold() string {
+	if x != nil {
+		return x.Hold
+	}
+	return ""
+}
+
+func (x *ReleaseHoldsRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ReleaseHoldsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Released      []*Hold                `protobuf:"bytes,1,rep,name=released,proto3" json:"released,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseHoldsResponse) Reset() {
+	*x = ReleaseHoldsResponse{}
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseHoldsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseHoldsResponse) ProtoMessage() {}
+
+func (x *ReleaseHoldsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_api_v1_lane_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseHoldsResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseHoldsResponse) Descriptor() ([]byte, []int) {
+	return file_slipway_api_v1_lane_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ReleaseHoldsResponse) GetReleased() []*Hold {
+	if x != nil {
+		return x.Released
+	}
+	return nil
+}
+
 var File_slipway_api_v1_lane_proto protoreflect.FileDescriptor
 
 const file_slipway_api_v1_lane_proto_rawDesc = "" +
 	"\n" +
-	"\x19slipway/api/v1/lane.proto\x12\x0eslipway.api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18slipway/api/v1/run.proto\"\x81\x02\n" +
+	"\x19slipway/api/v1/lane.proto\x12\x0eslipway.api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18slipway/api/v1/run.proto\"\xec\x03\n" +
 	"\x04Lane\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\rR\x05limit\x12/\n" +
@@ -421,7 +985,31 @@ const file_slipway_api_v1_lane_proto_rawDesc = "" +
 	"rate_limit\x18\x05 \x01(\rR\trateLimit\x12:\n" +
 	"\vrate_period\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"ratePeriod\x12\x16\n" +
-	"\x06reason\x18\a \x01(\tR\x06reason\"5\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12*\n" +
+	"\x05holds\x18\b \x03(\v2\x14.slipway.api.v1.HoldR\x05holds\x12\x16\n" +
+	"\x06paused\x18\t \x01(\bR\x06paused\x122\n" +
+	"\x06change\x18\n" +
+	" \x01(\v2\x1a.slipway.api.v1.LaneChangeR\x06change\x12\x1d\n" +
+	"\n" +
+	"per_runner\x18\v \x01(\rR\tperRunner\x12#\n" +
+	"\rper_namespace\x18\f \x01(\rR\fperNamespace\x12\x17\n" +
+	"\aper_job\x18\r \x01(\rR\x06perJob\x12\x14\n" +
+	"\x05turns\x18\x0e \x01(\bR\x05turns\"\xde\x01\n" +
+	"\x04Hold\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04lane\x18\x02 \x01(\tR\x04lane\x12\x10\n" +
+	"\x03job\x18\x03 \x01(\tR\x03job\x12.\n" +
+	"\x04from\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\a \x01(\tR\x02by\x12\x16\n" +
+	"\x06active\x18\b \x01(\bR\x06active\"\x82\x01\n" +
+	"\n" +
+	"LaneChange\x12 \n" +
+	"\vconcurrency\x18\x01 \x01(\rR\vconcurrency\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"5\n" +
 	"\x10ListLanesRequest\x12!\n" +
 	"\fmin_sequence\x18\x01 \x01(\x04R\vminSequence\"[\n" +
 	"\x11ListLanesResponse\x12*\n" +
@@ -436,12 +1024,37 @@ const file_slipway_api_v1_lane_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\")\n" +
 	"\x13ReleaseSlotResponse\x12\x12\n" +
-	"\x04lane\x18\x01 \x01(\tR\x04lane2\x93\x02\n" +
+	"\x04lane\x18\x01 \x01(\tR\x04lane\"\x9b\x01\n" +
+	"\x0eSetLaneRequest\x12\x12\n" +
+	"\x04lane\x18\x01 \x01(\tR\x04lane\x12%\n" +
+	"\vconcurrency\x18\x02 \x01(\rH\x00R\vconcurrency\x88\x01\x01\x12\x1b\n" +
+	"\x06paused\x18\x03 \x01(\bH\x01R\x06paused\x88\x01\x01\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reasonB\x0e\n" +
+	"\f_concurrencyB\t\n" +
+	"\a_paused\";\n" +
+	"\x0fSetLaneResponse\x12(\n" +
+	"\x04lane\x18\x01 \x01(\v2\x14.slipway.api.v1.LaneR\x04lane\"\x9c\x01\n" +
+	"\x0eHoldJobRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12.\n" +
+	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\";\n" +
+	"\x0fHoldJobResponse\x12(\n" +
+	"\x04hold\x18\x01 \x01(\v2\x14.slipway.api.v1.HoldR\x04hold\"S\n" +
+	"\x13ReleaseHoldsRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12\x12\n" +
+	"\x04hold\x18\x02 \x01(\tR\x04hold\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"H\n" +
+	"\x14ReleaseHoldsResponse\x120\n" +
+	"\breleased\x18\x01 \x03(\v2\x14.slipway.api.v1.HoldR\breleased2\x86\x04\n" +
 	"\vLaneService\x12U\n" +
 	"\tListLanes\x12 .slipway.api.v1.ListLanesRequest\x1a!.slipway.api.v1.ListLanesResponse\"\x03\x90\x02\x01\x12U\n" +
 	"\n" +
 	"WatchLanes\x12!.slipway.api.v1.WatchLanesRequest\x1a\".slipway.api.v1.WatchLanesResponse0\x01\x12V\n" +
-	"\vReleaseSlot\x12\".slipway.api.v1.ReleaseSlotRequest\x1a#.slipway.api.v1.ReleaseSlotResponseB\xb1\x01\n" +
+	"\vReleaseSlot\x12\".slipway.api.v1.ReleaseSlotRequest\x1a#.slipway.api.v1.ReleaseSlotResponse\x12J\n" +
+	"\aSetLane\x12\x1e.slipway.api.v1.SetLaneRequest\x1a\x1f.slipway.api.v1.SetLaneResponse\x12J\n" +
+	"\aHoldJob\x12\x1e.slipway.api.v1.HoldJobRequest\x1a\x1f.slipway.api.v1.HoldJobResponse\x12Y\n" +
+	"\fReleaseHolds\x12#.slipway.api.v1.ReleaseHoldsRequest\x1a$.slipway.api.v1.ReleaseHoldsResponseB\xb1\x01\n" +
 	"\x12com.slipway.api.v1B\tLaneProtoP\x01Z6github.com/slipway-hq/slipway/gen/slipway/api/v1;apiv1\xa2\x02\x03SAX\xaa\x02\x0eSlipway.Api.V1\xca\x02\x0eSlipway\\Api\\V1\xe2\x02\x1aSlipway\\Api\\V1\\GPBMetadata\xea\x02\x10Slipway::Api::V1b\x06proto3"
 
 var (
@@ -456,35 +1069,60 @@ func file_slipway_api_v1_lane_proto_rawDescGZIP() []byte {
 	return file_slipway_api_v1_lane_proto_rawDescData
 }
 
-var file_slipway_api_v1_lane_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_slipway_api_v1_lane_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_slipway_api_v1_lane_proto_goTypes = []any{
-	(*Lane)(nil),                // 0: slipway.api.v1.Lane
-	(*ListLanesRequest)(nil),    // 1: slipway.api.v1.ListLanesRequest
-	(*ListLanesResponse)(nil),   // 2: slipway.api.v1.ListLanesResponse
-	(*WatchLanesRequest)(nil),   // 3: slipway.api.v1.WatchLanesRequest
-	(*WatchLanesResponse)(nil),  // 4: slipway.api.v1.WatchLanesResponse
-	(*ReleaseSlotRequest)(nil),  // 5: slipway.api.v1.ReleaseSlotRequest
-	(*ReleaseSlotResponse)(nil), // 6: slipway.api.v1.ReleaseSlotResponse
-	(*Run)(nil),                 // 7: slipway.api.v1.Run
-	(*durationpb.Duration)(nil), // 8: google.protobuf.Duration
+	(*Lane)(nil),                  // 0: slipway.api.v1.Lane
+	(*Hold)(nil),                  // 1: slipway.api.v1.Hold
+	(*LaneChange)(nil),            // 2: slipway.api.v1.LaneChange
+	(*ListLanesRequest)(nil),      // 3: slipway.api.v1.ListLanesRequest
+	(*ListLanesResponse)(nil),     // 4: slipway.api.v1.ListLanesResponse
+	(*WatchLanesRequest)(nil),     // 5: slipway.api.v1.WatchLanesRequest
+	(*WatchLanesResponse)(nil),    // 6: slipway.api.v1.WatchLanesResponse
+	(*ReleaseSlotRequest)(nil),    // 7: slipway.api.v1.ReleaseSlotRequest
+	(*ReleaseSlotResponse)(nil),   // 8: slipway.api.v1.ReleaseSlotResponse
+	(*SetLaneRequest)(nil),        // 9: slipway.api.v1.SetLaneRequest
+	(*SetLaneResponse)(nil),       // 10: slipway.api.v1.SetLaneResponse
+	(*HoldJobRequest)(nil),        // 11: slipway.api.v1.HoldJobRequest
+	(*HoldJobResponse)(nil),       // 12: slipway.api.v1.HoldJobResponse
+	(*ReleaseHoldsRequest)(nil),   // 13: slipway.api.v1.ReleaseHoldsRequest
+	(*ReleaseHoldsResponse)(nil),  // 14: slipway.api.v1.ReleaseHoldsResponse
+	(*Run)(nil),                   // 15: slipway.api.v1.Run
+	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 }
 var file_slipway_api_v1_lane_proto_depIdxs = []int32{
-	7, // 0: slipway.api.v1.Lane.occupied:type_name -> slipway.api.v1.Run
-	7, // 1: slipway.api.v1.Lane.queued:type_name -> slipway.api.v1.Run
-	8, // 2: slipway.api.v1.Lane.rate_period:type_name -> google.protobuf.Duration
-	0, // 3: slipway.api.v1.ListLanesResponse.lanes:type_name -> slipway.api.v1.Lane
-	0, // 4: slipway.api.v1.WatchLanesResponse.lanes:type_name -> slipway.api.v1.Lane
-	1, // 5: slipway.api.v1.LaneService.ListLanes:input_type -> slipway.api.v1.ListLanesRequest
-	3, // 6: slipway.api.v1.LaneService.WatchLanes:input_type -> slipway.api.v1.WatchLanesRequest
-	5, // 7: slipway.api.v1.LaneService.ReleaseSlot:input_type -> slipway.api.v1.ReleaseSlotRequest
-	2, // 8: slipway.api.v1.LaneService.ListLanes:output_type -> slipway.api.v1.ListLanesResponse
-	4, // 9: slipway.api.v1.LaneService.WatchLanes:output_type -> slipway.api.v1.WatchLanesResponse
-	6, // 10: slipway.api.v1.LaneService.ReleaseSlot:output_type -> slipway.api.v1.ReleaseSlotResponse
-	8, // [8:11] is the sub-list for method output_type
-	5, // [5:8] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	15, // 0: slipway.api.v1.Lane.occupied:type_name -> slipway.api.v1.Run
+	15, // 1: slipway.api.v1.Lane.queued:type_name -> slipway.api.v1.Run
+	16, // 2: slipway.api.v1.Lane.rate_period:type_name -> google.protobuf.Duration
+	1,  // 3: slipway.api.v1.Lane.holds:type_name -> slipway.api.v1.Hold
+	2,  // 4: slipway.api.v1.Lane.change:type_name -> slipway.api.v1.LaneChange
+	17, // 5: slipway.api.v1.Hold.from:type_name -> google.protobuf.Timestamp
+	17, // 6: slipway.api.v1.Hold.until:type_name -> google.protobuf.Timestamp
+	17, // 7: slipway.api.v1.LaneChange.at:type_name -> google.protobuf.Timestamp
+	0,  // 8: slipway.api.v1.ListLanesResponse.lanes:type_name -> slipway.api.v1.Lane
+	0,  // 9: slipway.api.v1.WatchLanesResponse.lanes:type_name -> slipway.api.v1.Lane
+	0,  // 10: slipway.api.v1.SetLaneResponse.lane:type_name -> slipway.api.v1.Lane
+	17, // 11: slipway.api.v1.HoldJobRequest.from:type_name -> google.protobuf.Timestamp
+	17, // 12: slipway.api.v1.HoldJobRequest.until:type_name -> google.protobuf.Timestamp
+	1,  // 13: slipway.api.v1.HoldJobResponse.hold:type_name -> slipway.api.v1.Hold
+	1,  // 14: slipway.api.v1.ReleaseHoldsResponse.released:type_name -> slipway.api.v1.Hold
+	3,  // 15: slipway.api.v1.LaneService.ListLanes:input_type -> slipway.api.v1.ListLanesRequest
+	5,  // 16: slipway.api.v1.LaneService.WatchLanes:input_type -> slipway.api.v1.WatchLanesRequest
+	7,  // 17: slipway.api.v1.LaneService.ReleaseSlot:input_type -> slipway.api.v1.ReleaseSlotRequest
+	9,  // 18: slipway.api.v1.LaneService.SetLane:input_type -> slipway.api.v1.SetLaneRequest
+	11, // 19: slipway.api.v1.LaneService.HoldJob:input_type -> slipway.api.v1.HoldJobRequest
+	13, // 20: slipway.api.v1.LaneService.ReleaseHolds:input_type -> slipway.api.v1.ReleaseHoldsRequest
+	4,  // 21: slipway.api.v1.LaneService.ListLanes:output_type -> slipway.api.v1.ListLanesResponse
+	6,  // 22: slipway.api.v1.LaneService.WatchLanes:output_type -> slipway.api.v1.WatchLanesResponse
+	8,  // 23: slipway.api.v1.LaneService.ReleaseSlot:output_type -> slipway.api.v1.ReleaseSlotResponse
+	10, // 24: slipway.api.v1.LaneService.SetLane:output_type -> slipway.api.v1.SetLaneResponse
+	12, // 25: slipway.api.v1.LaneService.HoldJob:output_type -> slipway.api.v1.HoldJobResponse
+	14, // 26: slipway.api.v1.LaneService.ReleaseHolds:output_type -> slipway.api.v1.ReleaseHoldsResponse
+	21, // [21:27] is the sub-list for method output_type
+	15, // [15:21] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_slipway_api_v1_lane_proto_init() }
@@ -493,13 +1131,14 @@ func file_slipway_api_v1_lane_proto_init() {
 		return
 	}
 	file_slipway_api_v1_run_proto_init()
+	file_slipway_api_v1_lane_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_api_v1_lane_proto_rawDesc), len(file_slipway_api_v1_lane_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -203,7 +203,22 @@ type Run struct {
 	// Cancel was requested and the processes are being stopped.
 	Cancelling bool `protobuf:"varint,25,opt,name=cancelling,proto3" json:"cancelling,omitempty"`
 	// Fence of the live claim; 0 without one.
-	Fence         uint64 `protobuf:"varint,26,opt,name=fence,proto3" json:"fence,omitempty"`
+	Fence uint64 `protobuf:"varint,26,opt,name=fence,proto3" json:"fence,omitempty"`
+	// A job: its namespace and name.
+	Namespace string `protobuf:"bytes,27,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Job       string `protobuf:"bytes,28,opt,name=job,proto3" json:"job,omitempty"`
+	// It gets no slot before this moment.
+	StartAfter *timestamppb.Timestamp `protobuf:"bytes,29,opt,name=start_after,json=startAfter,proto3" json:"start_after,omitempty"`
+	// The run that executes for this one, when status is MERGED.
+	MergedInto string `protobuf:"bytes,30,opt,name=merged_into,json=mergedInto,proto3" json:"merged_into,omitempty"`
+	// Runs that this one executes for, beside itself.
+	Merged []string `protobuf:"bytes,31,rep,name=merged,proto3" json:"merged,omitempty"`
+	// Why holds do not stop it; empty: they do.
+	DespiteHold string `protobuf:"bytes,32,opt,name=despite_hold,json=despiteHold,proto3" json:"despite_hold,omitempty"`
+	// Webhook or schedule that asked, if any.
+	Source string `protobuf:"bytes,33,opt,name=source,proto3" json:"source,omitempty"`
+	// Guests may not see it.
+	Restricted    bool `protobuf:"varint,34,opt,name=restricted,proto3" json:"restricted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -418,6 +433,62 @@ func (x *Run) GetFence() uint64 {
 		return x.Fence
 	}
 	return 0
+}
+
+func (x *Run) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Run) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *Run) GetStartAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartAfter
+	}
+	return nil
+}
+
+func (x *Run) GetMergedInto() string {
+	if x != nil {
+		return x.MergedInto
+	}
+	return ""
+}
+
+func (x *Run) GetMerged() []string {
+	if x != nil {
+		return x.Merged
+	}
+	return nil
+}
+
+func (x *Run) GetDespiteHold() string {
+	if x != nil {
+		return x.DespiteHold
+	}
+	return ""
+}
+
+func (x *Run) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Run) GetRestricted() bool {
+	if x != nil {
+		return x.Restricted
+	}
+	return false
 }
 
 type Step struct {
@@ -783,9 +854,20 @@ type ListRunsRequest struct {
 	// Only runs that have not ended.
 	Active bool `protobuf:"varint,6,opt,name=active,proto3" json:"active,omitempty"`
 	// At most 200; zero: 50.
-	PageSize      uint32 `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string `protobuf:"bytes,8,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	MinSequence   uint64 `protobuf:"varint,9,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	PageSize    uint32 `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken   string `protobuf:"bytes,8,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	MinSequence uint64 `protobuf:"varint,9,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	Namespace   string `protobuf:"bytes,10,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Job         string `protobuf:"bytes,11,opt,name=job,proto3" json:"job,omitempty"`
+	// Requested at or after since, and before until.
+	Since *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=since,proto3" json:"since,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=until,proto3" json:"until,omitempty"`
+	// Parameters that the run must have, each with this value.
+	Parameters map[string]string `protobuf:"bytes,14,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// "deployment", "job", or empty for both.
+	Kind string `protobuf:"bytes,15,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Only runs that did not merely merge into another.
+	Executed      bool `protobuf:"varint,16,opt,name=executed,proto3" json:"executed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -881,6 +963,55 @@ func (x *ListRunsRequest) GetMinSequence() uint64 {
 		return x.MinSequence
 	}
 	return 0
+}
+
+func (x *ListRunsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListRunsRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *ListRunsRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListRunsRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *ListRunsRequest) GetParameters() map[string]string {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+func (x *ListRunsRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ListRunsRequest) GetExecuted() bool {
+	if x != nil {
+		return x.Executed
+	}
+	return false
 }
 
 type ListRunsResponse struct {
@@ -1519,7 +1650,13 @@ type GetLogsRequest struct {
 	// Name of a step; empty: all.
 	Step string `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"`
 	// At most the last n lines per answer; zero: all, up to 1 MiB.
-	TailLines     uint32 `protobuf:"varint,3,opt,name=tail_lines,json=tailLines,proto3" json:"tail_lines,omitempty"`
+	TailLines uint32 `protobuf:"varint,3,opt,name=tail_lines,json=tailLines,proto3" json:"tail_lines,omitempty"`
+	// At most the first n lines; not together with tail_lines.
+	HeadLines uint32 `protobuf:"varint,4,opt,name=head_lines,json=headLines,proto3" json:"head_lines,omitempty"`
+	// "stdout", "stderr", "note", or empty for all.
+	Stream string `protobuf:"bytes,5,opt,name=stream,proto3" json:"stream,omitempty"`
+	// Only this attempt; zero: all.
+	Attempt       uint32 `protobuf:"varint,6,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1571,6 +1708,27 @@ func (x *GetLogsRequest) GetStep() string {
 func (x *GetLogsRequest) GetTailLines() uint32 {
 	if x != nil {
 		return x.TailLines
+	}
+	return 0
+}
+
+func (x *GetLogsRequest) GetHeadLines() uint32 {
+	if x != nil {
+		return x.HeadLines
+	}
+	return 0
+}
+
+func (x *GetLogsRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *GetLogsRequest) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
 	}
 	return 0
 }
@@ -1634,6 +1792,8 @@ type StreamLogsRequest struct {
 	Step          string                 `protobuf:"bytes,2,opt,name=step,proto3" json:"step,omitempty"`
 	Follow        bool                   `protobuf:"varint,3,opt,name=follow,proto3" json:"follow,omitempty"`
 	AfterSequence uint64                 `protobuf:"varint,4,opt,name=after_sequence,json=afterSequence,proto3" json:"after_sequence,omitempty"`
+	// As in GetLogsRequest.
+	Stream        string `protobuf:"bytes,5,opt,name=stream,proto3" json:"stream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1694,6 +1854,13 @@ func (x *StreamLogsRequest) GetAfterSequence() uint64 {
 		return x.AfterSequence
 	}
 	return 0
+}
+
+func (x *StreamLogsRequest) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
 }
 
 type StreamLogsResponse struct {
@@ -1831,7 +1998,7 @@ var File_slipway_api_v1_run_proto protoreflect.FileDescriptor
 
 const file_slipway_api_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x18slipway/api/v1/run.proto\x12\x0eslipway.api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\a\n" +
+	"\x18slipway/api/v1/run.proto\x12\x0eslipway.api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\t\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -1863,7 +2030,19 @@ const file_slipway_api_v1_run_proto_rawDesc = "" +
 	"\n" +
 	"cancelling\x18\x19 \x01(\bR\n" +
 	"cancelling\x12\x14\n" +
-	"\x05fence\x18\x1a \x01(\x04R\x05fence\x1a=\n" +
+	"\x05fence\x18\x1a \x01(\x04R\x05fence\x12\x1c\n" +
+	"\tnamespace\x18\x1b \x01(\tR\tnamespace\x12\x10\n" +
+	"\x03job\x18\x1c \x01(\tR\x03job\x12;\n" +
+	"\vstart_after\x18\x1d \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"startAfter\x12\x1f\n" +
+	"\vmerged_into\x18\x1e \x01(\tR\n" +
+	"mergedInto\x12\x16\n" +
+	"\x06merged\x18\x1f \x03(\tR\x06merged\x12!\n" +
+	"\fdespite_hold\x18  \x01(\tR\vdespiteHold\x12\x16\n" +
+	"\x06source\x18! \x01(\tR\x06source\x12\x1e\n" +
+	"\n" +
+	"restricted\x18\" \x01(\bR\n" +
+	"restricted\x1a=\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf9\x02\n" +
@@ -1898,7 +2077,7 @@ const file_slipway_api_v1_run_proto_rawDesc = "" +
 	"\x0eafter_sequence\x18\x03 \x01(\x04R\rafterSequence\x12-\n" +
 	"\x04wait\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"7\n" +
 	"\x0eGetRunResponse\x12%\n" +
-	"\x03run\x18\x01 \x01(\v2\x13.slipway.api.v1.RunR\x03run\"\xad\x02\n" +
+	"\x03run\x18\x01 \x01(\v2\x13.slipway.api.v1.RunR\x03run\"\x81\x05\n" +
 	"\x0fListRunsRequest\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12 \n" +
 	"\venvironment\x18\x02 \x01(\tR\venvironment\x125\n" +
@@ -1909,7 +2088,20 @@ const file_slipway_api_v1_run_proto_rawDesc = "" +
 	"\tpage_size\x18\a \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\b \x01(\tR\tpageToken\x12!\n" +
-	"\fmin_sequence\x18\t \x01(\x04R\vminSequence\"c\n" +
+	"\fmin_sequence\x18\t \x01(\x04R\vminSequence\x12\x1c\n" +
+	"\tnamespace\x18\n" +
+	" \x01(\tR\tnamespace\x12\x10\n" +
+	"\x03job\x18\v \x01(\tR\x03job\x120\n" +
+	"\x05since\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12O\n" +
+	"\n" +
+	"parameters\x18\x0e \x03(\v2/.slipway.api.v1.ListRunsRequest.ParametersEntryR\n" +
+	"parameters\x12\x12\n" +
+	"\x04kind\x18\x0f \x01(\tR\x04kind\x12\x1a\n" +
+	"\bexecuted\x18\x10 \x01(\bR\bexecuted\x1a=\n" +
+	"\x0fParametersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"c\n" +
 	"\x10ListRunsResponse\x12'\n" +
 	"\x04runs\x18\x01 \x03(\v2\x13.slipway.api.v1.RunR\x04runs\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"H\n" +
@@ -1945,20 +2137,25 @@ const file_slipway_api_v1_run_proto_rawDesc = "" +
 	"\x04name\x18\x05 \x01(\tR\x04name\x12\x1a\n" +
 	"\bsentence\x18\x06 \x01(\tR\bsentence\x12\x12\n" +
 	"\x04json\x18\a \x01(\tR\x04json\x12\x14\n" +
-	"\x05fence\x18\b \x01(\x04R\x05fence\"S\n" +
+	"\x05fence\x18\b \x01(\x04R\x05fence\"\xa4\x01\n" +
 	"\x0eGetLogsRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\x1d\n" +
 	"\n" +
-	"tail_lines\x18\x03 \x01(\rR\ttailLines\"c\n" +
+	"tail_lines\x18\x03 \x01(\rR\ttailLines\x12\x1d\n" +
+	"\n" +
+	"head_lines\x18\x04 \x01(\rR\theadLines\x12\x16\n" +
+	"\x06stream\x18\x05 \x01(\tR\x06stream\x12\x18\n" +
+	"\aattempt\x18\x06 \x01(\rR\aattempt\"c\n" +
 	"\x0fGetLogsResponse\x122\n" +
 	"\aentries\x18\x01 \x03(\v2\x18.slipway.api.v1.LogEntryR\aentries\x12\x1c\n" +
-	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"v\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\x8e\x01\n" +
 	"\x11StreamLogsRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\tR\x04step\x12\x16\n" +
 	"\x06follow\x18\x03 \x01(\bR\x06follow\x12%\n" +
-	"\x0eafter_sequence\x18\x04 \x01(\x04R\rafterSequence\"D\n" +
+	"\x0eafter_sequence\x18\x04 \x01(\x04R\rafterSequence\x12\x16\n" +
+	"\x06stream\x18\x05 \x01(\tR\x06stream\"D\n" +
 	"\x12StreamLogsResponse\x12.\n" +
 	"\x05entry\x18\x01 \x01(\v2\x18.slipway.api.v1.LogEntryR\x05entry\"\xb0\x01\n" +
 	"\bLogEntry\x12\x12\n" +
@@ -2017,7 +2214,7 @@ func file_slipway_api_v1_run_proto_rawDescGZIP() []byte {
 }
 
 var file_slipway_api_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_slipway_api_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_slipway_api_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_slipway_api_v1_run_proto_goTypes = []any{
 	(RunStatus)(0),                // 0: slipway.api.v1.RunStatus
 	(StepStatus)(0),               // 1: slipway.api.v1.StepStatus
@@ -2047,60 +2244,65 @@ var file_slipway_api_v1_run_proto_goTypes = []any{
 	(*LogEntry)(nil),              // 25: slipway.api.v1.LogEntry
 	nil,                           // 26: slipway.api.v1.Run.ParametersEntry
 	nil,                           // 27: slipway.api.v1.StartRunRequest.ParametersEntry
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
+	nil,                           // 28: slipway.api.v1.ListRunsRequest.ParametersEntry
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
 }
 var file_slipway_api_v1_run_proto_depIdxs = []int32{
 	0,  // 0: slipway.api.v1.Run.status:type_name -> slipway.api.v1.RunStatus
 	3,  // 1: slipway.api.v1.Run.steps:type_name -> slipway.api.v1.Step
-	28, // 2: slipway.api.v1.Run.created:type_name -> google.protobuf.Timestamp
-	28, // 3: slipway.api.v1.Run.started:type_name -> google.protobuf.Timestamp
-	28, // 4: slipway.api.v1.Run.finished:type_name -> google.protobuf.Timestamp
+	29, // 2: slipway.api.v1.Run.created:type_name -> google.protobuf.Timestamp
+	29, // 3: slipway.api.v1.Run.started:type_name -> google.protobuf.Timestamp
+	29, // 4: slipway.api.v1.Run.finished:type_name -> google.protobuf.Timestamp
 	26, // 5: slipway.api.v1.Run.parameters:type_name -> slipway.api.v1.Run.ParametersEntry
-	1,  // 6: slipway.api.v1.Step.status:type_name -> slipway.api.v1.StepStatus
-	28, // 7: slipway.api.v1.Step.started:type_name -> google.protobuf.Timestamp
-	28, // 8: slipway.api.v1.Step.finished:type_name -> google.protobuf.Timestamp
-	28, // 9: slipway.api.v1.Step.retry_at:type_name -> google.protobuf.Timestamp
-	27, // 10: slipway.api.v1.StartRunRequest.parameters:type_name -> slipway.api.v1.StartRunRequest.ParametersEntry
-	2,  // 11: slipway.api.v1.StartRunResponse.run:type_name -> slipway.api.v1.Run
-	29, // 12: slipway.api.v1.GetRunRequest.wait:type_name -> google.protobuf.Duration
-	2,  // 13: slipway.api.v1.GetRunResponse.run:type_name -> slipway.api.v1.Run
-	0,  // 14: slipway.api.v1.ListRunsRequest.statuses:type_name -> slipway.api.v1.RunStatus
-	2,  // 15: slipway.api.v1.ListRunsResponse.runs:type_name -> slipway.api.v1.Run
-	2,  // 16: slipway.api.v1.WatchRunResponse.run:type_name -> slipway.api.v1.Run
-	2,  // 17: slipway.api.v1.CancelRunResponse.run:type_name -> slipway.api.v1.Run
-	2,  // 18: slipway.api.v1.RetryRunResponse.run:type_name -> slipway.api.v1.Run
-	2,  // 19: slipway.api.v1.AnswerRunResponse.run:type_name -> slipway.api.v1.Run
-	20, // 20: slipway.api.v1.GetRunEventsResponse.events:type_name -> slipway.api.v1.RunEvent
-	28, // 21: slipway.api.v1.RunEvent.time:type_name -> google.protobuf.Timestamp
-	25, // 22: slipway.api.v1.GetLogsResponse.entries:type_name -> slipway.api.v1.LogEntry
-	25, // 23: slipway.api.v1.StreamLogsResponse.entry:type_name -> slipway.api.v1.LogEntry
-	28, // 24: slipway.api.v1.LogEntry.time:type_name -> google.protobuf.Timestamp
-	4,  // 25: slipway.api.v1.RunService.StartRun:input_type -> slipway.api.v1.StartRunRequest
-	6,  // 26: slipway.api.v1.RunService.GetRun:input_type -> slipway.api.v1.GetRunRequest
-	8,  // 27: slipway.api.v1.RunService.ListRuns:input_type -> slipway.api.v1.ListRunsRequest
-	10, // 28: slipway.api.v1.RunService.WatchRun:input_type -> slipway.api.v1.WatchRunRequest
-	12, // 29: slipway.api.v1.RunService.CancelRun:input_type -> slipway.api.v1.CancelRunRequest
-	14, // 30: slipway.api.v1.RunService.RetryRun:input_type -> slipway.api.v1.RetryRunRequest
-	16, // 31: slipway.api.v1.RunService.AnswerRun:input_type -> slipway.api.v1.AnswerRunRequest
-	18, // 32: slipway.api.v1.RunService.GetRunEvents:input_type -> slipway.api.v1.GetRunEventsRequest
-	21, // 33: slipway.api.v1.RunService.GetLogs:input_type -> slipway.api.v1.GetLogsRequest
-	23, // 34: slipway.api.v1.RunService.StreamLogs:input_type -> slipway.api.v1.StreamLogsRequest
-	5,  // 35: slipway.api.v1.RunService.StartRun:output_type -> slipway.api.v1.StartRunResponse
-	7,  // 36: slipway.api.v1.RunService.GetRun:output_type -> slipway.api.v1.GetRunResponse
-	9,  // 37: slipway.api.v1.RunService.ListRuns:output_type -> slipway.api.v1.ListRunsResponse
-	11, // 38: slipway.api.v1.RunService.WatchRun:output_type -> slipway.api.v1.WatchRunResponse
-	13, // 39: slipway.api.v1.RunService.CancelRun:output_type -> slipway.api.v1.CancelRunResponse
-	15, // 40: slipway.api.v1.RunService.RetryRun:output_type -> slipway.api.v1.RetryRunResponse
-	17, // 41: slipway.api.v1.RunService.AnswerRun:output_type -> slipway.api.v1.AnswerRunResponse
-	19, // 42: slipway.api.v1.RunService.GetRunEvents:output_type -> slipway.api.v1.GetRunEventsResponse
-	22, // 43: slipway.api.v1.RunService.GetLogs:output_type -> slipway.api.v1.GetLogsResponse
-	24, // 44: slipway.api.v1.RunService.StreamLogs:output_type -> slipway.api.v1.StreamLogsResponse
-	35, // [35:45] is the sub-list for method output_type
-	25, // [25:35] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	29, // 6: slipway.api.v1.Run.start_after:type_name -> google.protobuf.Timestamp
+	1,  // 7: slipway.api.v1.Step.status:type_name -> slipway.api.v1.StepStatus
+	29, // 8: slipway.api.v1.Step.started:type_name -> google.protobuf.Timestamp
+	29, // 9: slipway.api.v1.Step.finished:type_name -> google.protobuf.Timestamp
+	29, // 10: slipway.api.v1.Step.retry_at:type_name -> google.protobuf.Timestamp
+	27, // 11: slipway.api.v1.StartRunRequest.parameters:type_name -> slipway.api.v1.StartRunRequest.ParametersEntry
+	2,  // 12: slipway.api.v1.StartRunResponse.run:type_name -> slipway.api.v1.Run
+	30, // 13: slipway.api.v1.GetRunRequest.wait:type_name -> google.protobuf.Duration
+	2,  // 14: slipway.api.v1.GetRunResponse.run:type_name -> slipway.api.v1.Run
+	0,  // 15: slipway.api.v1.ListRunsRequest.statuses:type_name -> slipway.api.v1.RunStatus
+	29, // 16: slipway.api.v1.ListRunsRequest.since:type_name -> google.protobuf.Timestamp
+	29, // 17: slipway.api.v1.ListRunsRequest.until:type_name -> google.protobuf.Timestamp
+	28, // 18: slipway.api.v1.ListRunsRequest.parameters:type_name -> slipway.api.v1.ListRunsRequest.ParametersEntry
+	2,  // 19: slipway.api.v1.ListRunsResponse.runs:type_name -> slipway.api.v1.Run
+	2,  // 20: slipway.api.v1.WatchRunResponse.run:type_name -> slipway.api.v1.Run
+	2,  // 21: slipway.api.v1.CancelRunResponse.run:type_name -> slipway.api.v1.Run
+	2,  // 22: slipway.api.v1.RetryRunResponse.run:type_name -> slipway.api.v1.Run
+	2,  // 23: slipway.api.v1.AnswerRunResponse.run:type_name -> slipway.api.v1.Run
+	20, // 24: slipway.api.v1.GetRunEventsResponse.events:type_name -> slipway.api.v1.RunEvent
+	29, // 25: slipway.api.v1.RunEvent.time:type_name -> google.protobuf.Timestamp
+	25, // 26: slipway.api.v1.GetLogsResponse.entries:type_name -> slipway.api.v1.LogEntry
+	25, // 27: slipway.api.v1.StreamLogsResponse.entry:type_name -> slipway.api.v1.LogEntry
+	29, // 28: slipway.api.v1.LogEntry.time:type_name -> google.protobuf.Timestamp
+	4,  // 29: slipway.api.v1.RunService.StartRun:input_type -> slipway.api.v1.StartRunRequest
+	6,  // 30: slipway.api.v1.RunService.GetRun:input_type -> slipway.api.v1.GetRunRequest
+	8,  // 31: slipway.api.v1.RunService.ListRuns:input_type -> slipway.api.v1.ListRunsRequest
+	10, // 32: slipway.api.v1.RunService.WatchRun:input_type -> slipway.api.v1.WatchRunRequest
+	12, // 33: slipway.api.v1.RunService.CancelRun:input_type -> slipway.api.v1.CancelRunRequest
+	14, // 34: slipway.api.v1.RunService.RetryRun:input_type -> slipway.api.v1.RetryRunRequest
+	16, // 35: slipway.api.v1.RunService.AnswerRun:input_type -> slipway.api.v1.AnswerRunRequest
+	18, // 36: slipway.api.v1.RunService.GetRunEvents:input_type -> slipway.api.v1.GetRunEventsRequest
+	21, // 37: slipway.api.v1.RunService.GetLogs:input_type -> slipway.api.v1.GetLogsRequest
+	23, // 38: slipway.api.v1.RunService.StreamLogs:input_type -> slipway.api.v1.StreamLogsRequest
+	5,  // 39: slipway.api.v1.RunService.StartRun:output_type -> slipway.api.v1.StartRunResponse
+	7,  // 40: slipway.api.v1.RunService.GetRun:output_type -> slipway.api.v1.GetRunResponse
+	9,  // 41: slipway.api.v1.RunService.ListRuns:output_type -> slipway.api.v1.ListRunsResponse
+	11, // 42: slipway.api.v1.RunService.WatchRun:output_type -> slipway.api.v1.WatchRunResponse
+	13, // 43: slipway.api.v1.RunService.CancelRun:output_type -> slipway.api.v1.CancelRunResponse
+	15, // 44: slipway.api.v1.RunService.RetryRun:output_type -> slipway.api.v1.RetryRunResponse
+	17, // 45: slipway.api.v1.RunService.AnswerRun:output_type -> slipway.api.v1.AnswerRunResponse
+	19, // 46: slipway.api.v1.RunService.GetRunEvents:output_type -> slipway.api.v1.GetRunEventsResponse
+	22, // 47: slipway.api.v1.RunService.GetLogs:output_type -> slipway.api.v1.GetLogsResponse
+	24, // 48: slipway.api.v1.RunService.StreamLogs:output_type -> slipway.api.v1.StreamLogsResponse
+	39, // [39:49] is the sub-list for method output_type
+	29, // [29:39] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_slipway_api_v1_run_proto_init() }
@@ -2114,7 +2316,7 @@ func file_slipway_api_v1_run_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_api_v1_run_proto_rawDesc), len(file_slipway_api_v1_run_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

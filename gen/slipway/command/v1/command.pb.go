@@ -71,7 +71,7 @@ func (x Answer_Visibility) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Answer_Visibility.Descriptor instead.
 func (Answer_Visibility) EnumDescriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{4, 0}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{7, 0}
 }
 
 type LogChunk_Stream int32
@@ -124,7 +124,7 @@ func (x LogChunk_Stream) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogChunk_Stream.Descriptor instead.
 func (LogChunk_Stream) EnumDescriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{7, 0}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{10, 0}
 }
 
 type Card_State int32
@@ -182,7 +182,7 @@ func (x Card_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Card_State.Descriptor instead.
 func (Card_State) EnumDescriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{9, 0}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{12, 0}
 }
 
 // Envelope is one request from Slack, verified and normalised. It is what
@@ -200,6 +200,9 @@ type Envelope struct {
 	//
 	//	*Envelope_Sentence
 	//	*Envelope_Press
+	//	*Envelope_Delivery
+	//	*Envelope_Note
+	//	*Envelope_Overheard
 	Body isEnvelope_Body `protobuf_oneof:"body"`
 	// W3C trace context.
 	Trace map[string]string `protobuf:"bytes,7,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -292,6 +295,33 @@ func (x *Envelope) GetPress() *Press {
 	return nil
 }
 
+func (x *Envelope) GetDelivery() *Delivery {
+	if x != nil {
+		if x, ok := x.Body.(*Envelope_Delivery); ok {
+			return x.Delivery
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetNote() *Note {
+	if x != nil {
+		if x, ok := x.Body.(*Envelope_Note); ok {
+			return x.Note
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetOverheard() *Overheard {
+	if x != nil {
+		if x, ok := x.Body.(*Envelope_Overheard); ok {
+			return x.Overheard
+		}
+	}
+	return nil
+}
+
 func (x *Envelope) GetTrace() map[string]string {
 	if x != nil {
 		return x.Trace
@@ -318,9 +348,27 @@ type Envelope_Press struct {
 	Press *Press `protobuf:"bytes,6,opt,name=press,proto3,oneof"`
 }
 
+type Envelope_Delivery struct {
+	Delivery *Delivery `protobuf:"bytes,9,opt,name=delivery,proto3,oneof"`
+}
+
+type Envelope_Note struct {
+	Note *Note `protobuf:"bytes,10,opt,name=note,proto3,oneof"`
+}
+
+type Envelope_Overheard struct {
+	Overheard *Overheard `protobuf:"bytes,11,opt,name=overheard,proto3,oneof"`
+}
+
 func (*Envelope_Sentence) isEnvelope_Body() {}
 
 func (*Envelope_Press) isEnvelope_Body() {}
+
+func (*Envelope_Delivery) isEnvelope_Body() {}
+
+func (*Envelope_Note) isEnvelope_Body() {}
+
+func (*Envelope_Overheard) isEnvelope_Body() {}
 
 // Standing is what Slack says of a person when the request arrives: guests,
 // bots and strangers are always refused.
@@ -335,7 +383,11 @@ type Standing struct {
 	Stranger bool `protobuf:"varint,4,opt,name=stranger,proto3" json:"stranger,omitempty"`
 	Deleted  bool `protobuf:"varint,5,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	// For people only; never decides anything.
-	Name          string `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
+	// The person's time zone, an IANA name; empty: not known.
+	Zone string `protobuf:"bytes,7,opt,name=zone,proto3" json:"zone,omitempty"`
+	// The reminder bot, which speaks for somebody unknown.
+	Reminder      bool `protobuf:"varint,8,opt,name=reminder,proto3" json:"reminder,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -412,6 +464,254 @@ func (x *Standing) GetName() string {
 	return ""
 }
 
+func (x *Standing) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *Standing) GetReminder() bool {
+	if x != nil {
+		return x.Reminder
+	}
+	return false
+}
+
+// Delivery is a webhook whose signature was found right, reduced to what rules
+// can ask for.
+type Delivery struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Namespace string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Name of the webhook in the configuration.
+	Webhook string `protobuf:"bytes,2,opt,name=webhook,proto3" json:"webhook,omitempty"`
+	// The sender's own id of the delivery.
+	Id string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// "event", "action", "merged", "branch", "repository": as far as known.
+	Facts map[string]string `protobuf:"bytes,4,rep,name=facts,proto3" json:"facts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Files that the sender says were changed, at most 1,000.
+	Paths []string `protobuf:"bytes,5,rep,name=paths,proto3" json:"paths,omitempty"`
+	// Payload fields that rules name as parameters, by their dotted path.
+	Fields map[string]string `protobuf:"bytes,6,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Page of the cause, for people.
+	Url string `protobuf:"bytes,7,opt,name=url,proto3" json:"url,omitempty"`
+	// paths is not all there was.
+	PathsCut      bool `protobuf:"varint,8,opt,name=paths_cut,json=pathsCut,proto3" json:"paths_cut,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Delivery) Reset() {
+	*x = Delivery{}
+	mi := &file_slipway_command_v1_command_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Delivery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Delivery) ProtoMessage() {}
+
+func (x *Delivery) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_command_v1_command_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
+func (*Delivery) Descriptor() ([]byte, []int) {
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Delivery) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Delivery) GetWebhook() string {
+	if x != nil {
+		return x.Webhook
+	}
+	return ""
+}
+
+func (x *Delivery) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Delivery) GetFacts() map[string]string {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
+func (x *Delivery) GetPaths() []string {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+func (x *Delivery) GetFields() map[string]string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *Delivery) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Delivery) GetPathsCut() bool {
+	if x != nil {
+		return x.PathsCut
+	}
+	return false
+}
+
+// Note is something that a running job says, by its callback URL.
+type Note struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Run   string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	// Unique within the run.
+	Id            string           `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Text          string           `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	Format        v1.Report_Format `protobuf:"varint,4,opt,name=format,proto3,enum=slipway.event.v1.Report_Format" json:"format,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Note) Reset() {
+	*x = Note{}
+	mi := &file_slipway_command_v1_command_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Note) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Note) ProtoMessage() {}
+
+func (x *Note) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_command_v1_command_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Note.ProtoReflect.Descriptor instead.
+func (*Note) Descriptor() ([]byte, []int) {
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Note) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *Note) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Note) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Note) GetFormat() v1.Report_Format {
+	if x != nil {
+		return x.Format
+	}
+	return v1.Report_Format(0)
+}
+
+// Overheard is a message in a channel that a relay may concern. Its text is
+// not part of it.
+type Overheard struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Relays whose keyword it holds, by the configuration of the door.
+	Relays        []string `protobuf:"bytes,1,rep,name=relays,proto3" json:"relays,omitempty"`
+	Direct        bool     `protobuf:"varint,2,opt,name=direct,proto3" json:"direct,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Overheard) Reset() {
+	*x = Overheard{}
+	mi := &file_slipway_command_v1_command_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Overheard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Overheard) ProtoMessage() {}
+
+func (x *Overheard) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_command_v1_command_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Overheard.ProtoReflect.Descriptor instead.
+func (*Overheard) Descriptor() ([]byte, []int) {
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Overheard) GetRelays() []string {
+	if x != nil {
+		return x.Relays
+	}
+	return nil
+}
+
+func (x *Overheard) GetDirect() bool {
+	if x != nil {
+		return x.Direct
+	}
+	return false
+}
+
 // Sentence is what a person typed: a slash command or a mention.
 type Sentence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -425,7 +725,7 @@ type Sentence struct {
 
 func (x *Sentence) Reset() {
 	*x = Sentence{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[2]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -437,7 +737,7 @@ func (x *Sentence) String() string {
 func (*Sentence) ProtoMessage() {}
 
 func (x *Sentence) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[2]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -450,7 +750,7 @@ func (x *Sentence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sentence.ProtoReflect.Descriptor instead.
 func (*Sentence) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{2}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Sentence) GetCommand() string {
@@ -484,7 +784,7 @@ type Press struct {
 
 func (x *Press) Reset() {
 	*x = Press{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[3]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -496,7 +796,7 @@ func (x *Press) String() string {
 func (*Press) ProtoMessage() {}
 
 func (x *Press) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[3]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -509,7 +809,7 @@ func (x *Press) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Press.ProtoReflect.Descriptor instead.
 func (*Press) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{3}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Press) GetAction() string {
@@ -558,7 +858,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[4]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +870,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[4]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +883,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{4}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Answer) GetVisibility() Answer_Visibility {
@@ -632,7 +932,7 @@ type Choice struct {
 
 func (x *Choice) Reset() {
 	*x = Choice{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[5]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -644,7 +944,7 @@ func (x *Choice) String() string {
 func (*Choice) ProtoMessage() {}
 
 func (x *Choice) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[5]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -657,7 +957,7 @@ func (x *Choice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Choice.ProtoReflect.Descriptor instead.
 func (*Choice) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{5}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Choice) GetLabel() string {
@@ -688,7 +988,7 @@ type Hint struct {
 
 func (x *Hint) Reset() {
 	*x = Hint{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[6]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -700,7 +1000,7 @@ func (x *Hint) String() string {
 func (*Hint) ProtoMessage() {}
 
 func (x *Hint) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[6]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -713,7 +1013,7 @@ func (x *Hint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hint.ProtoReflect.Descriptor instead.
 func (*Hint) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{6}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Hint) GetRun() string {
@@ -756,7 +1056,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[7]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -768,7 +1068,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[7]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -781,7 +1081,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{7}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LogChunk) GetStream() LogChunk_Stream {
@@ -822,7 +1122,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[8]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -834,7 +1134,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[8]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -847,7 +1147,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{8}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Lease) GetHolder() string {
@@ -934,7 +1234,7 @@ type Card struct {
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[9]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -946,7 +1246,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[9]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -959,7 +1259,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{9}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Card) GetState() Card_State {
@@ -1067,7 +1367,7 @@ type Dead struct {
 
 func (x *Dead) Reset() {
 	*x = Dead{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[10]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1079,7 +1379,7 @@ func (x *Dead) String() string {
 func (*Dead) ProtoMessage() {}
 
 func (x *Dead) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[10]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1092,7 +1392,7 @@ func (x *Dead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dead.ProtoReflect.Descriptor instead.
 func (*Dead) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{10}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Dead) GetService() string {
@@ -1134,28 +1434,58 @@ var File_slipway_command_v1_command_proto protoreflect.FileDescriptor
 
 const file_slipway_command_v1_command_proto_rawDesc = "" +
 	"\n" +
-	" slipway/command/v1/command.proto\x12\x12slipway.command.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dslipway/event/v1/commit.proto\x1a\x1aslipway/event/v1/run.proto\"\xf5\x03\n" +
+	" slipway/command/v1/command.proto\x12\x12slipway.command.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dslipway/event/v1/commit.proto\x1a\x1bslipway/event/v1/plan.proto\x1a\x1aslipway/event/v1/run.proto\"\xa0\x05\n" +
 	"\bEnvelope\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\tR\bidentity\x129\n" +
 	"\tprincipal\x18\x02 \x01(\v2\x1b.slipway.event.v1.PrincipalR\tprincipal\x120\n" +
 	"\x06origin\x18\x03 \x01(\v2\x18.slipway.event.v1.OriginR\x06origin\x126\n" +
 	"\breceived\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\breceived\x12:\n" +
 	"\bsentence\x18\x05 \x01(\v2\x1c.slipway.command.v1.SentenceH\x00R\bsentence\x121\n" +
-	"\x05press\x18\x06 \x01(\v2\x19.slipway.command.v1.PressH\x00R\x05press\x12=\n" +
+	"\x05press\x18\x06 \x01(\v2\x19.slipway.command.v1.PressH\x00R\x05press\x12:\n" +
+	"\bdelivery\x18\t \x01(\v2\x1c.slipway.command.v1.DeliveryH\x00R\bdelivery\x12.\n" +
+	"\x04note\x18\n" +
+	" \x01(\v2\x18.slipway.command.v1.NoteH\x00R\x04note\x12=\n" +
+	"\toverheard\x18\v \x01(\v2\x1d.slipway.command.v1.OverheardH\x00R\toverheard\x12=\n" +
 	"\x05trace\x18\a \x03(\v2'.slipway.command.v1.Envelope.TraceEntryR\x05trace\x128\n" +
 	"\bstanding\x18\b \x01(\v2\x1c.slipway.command.v1.StandingR\bstanding\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x06\n" +
-	"\x04body\"\x92\x01\n" +
+	"\x04body\"\xc2\x01\n" +
 	"\bStanding\x12\x14\n" +
 	"\x05known\x18\x01 \x01(\bR\x05known\x12\x14\n" +
 	"\x05guest\x18\x02 \x01(\bR\x05guest\x12\x10\n" +
 	"\x03bot\x18\x03 \x01(\bR\x03bot\x12\x1a\n" +
 	"\bstranger\x18\x04 \x01(\bR\bstranger\x12\x18\n" +
 	"\adeleted\x18\x05 \x01(\bR\adeleted\x12\x12\n" +
-	"\x04name\x18\x06 \x01(\tR\x04name\"8\n" +
+	"\x04name\x18\x06 \x01(\tR\x04name\x12\x12\n" +
+	"\x04zone\x18\a \x01(\tR\x04zone\x12\x1a\n" +
+	"\breminder\x18\b \x01(\bR\breminder\"\x8d\x03\n" +
+	"\bDelivery\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x18\n" +
+	"\awebhook\x18\x02 \x01(\tR\awebhook\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x12=\n" +
+	"\x05facts\x18\x04 \x03(\v2'.slipway.command.v1.Delivery.FactsEntryR\x05facts\x12\x14\n" +
+	"\x05paths\x18\x05 \x03(\tR\x05paths\x12@\n" +
+	"\x06fields\x18\x06 \x03(\v2(.slipway.command.v1.Delivery.FieldsEntryR\x06fields\x12\x10\n" +
+	"\x03url\x18\a \x01(\tR\x03url\x12\x1b\n" +
+	"\tpaths_cut\x18\b \x01(\bR\bpathsCut\x1a8\n" +
+	"\n" +
+	"FactsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a9\n" +
+	"\vFieldsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"u\n" +
+	"\x04Note\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\x127\n" +
+	"\x06format\x18\x04 \x01(\x0e2\x1f.slipway.event.v1.Report.FormatR\x06format\";\n" +
+	"\tOverheard\x12\x16\n" +
+	"\x06relays\x18\x01 \x03(\tR\x06relays\x12\x16\n" +
+	"\x06direct\x18\x02 \x01(\bR\x06direct\"8\n" +
 	"\bSentence\x12\x18\n" +
 	"\acommand\x18\x01 \x01(\tR\acommand\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\"c\n" +
@@ -1249,50 +1579,62 @@ func file_slipway_command_v1_command_proto_rawDescGZIP() []byte {
 }
 
 var file_slipway_command_v1_command_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_slipway_command_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_slipway_command_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_slipway_command_v1_command_proto_goTypes = []any{
 	(Answer_Visibility)(0),        // 0: slipway.command.v1.Answer.Visibility
 	(LogChunk_Stream)(0),          // 1: slipway.command.v1.LogChunk.Stream
 	(Card_State)(0),               // 2: slipway.command.v1.Card.State
 	(*Envelope)(nil),              // 3: slipway.command.v1.Envelope
 	(*Standing)(nil),              // 4: slipway.command.v1.Standing
-	(*Sentence)(nil),              // 5: slipway.command.v1.Sentence
-	(*Press)(nil),                 // 6: slipway.command.v1.Press
-	(*Answer)(nil),                // 7: slipway.command.v1.Answer
-	(*Choice)(nil),                // 8: slipway.command.v1.Choice
-	(*Hint)(nil),                  // 9: slipway.command.v1.Hint
-	(*LogChunk)(nil),              // 10: slipway.command.v1.LogChunk
-	(*Lease)(nil),                 // 11: slipway.command.v1.Lease
-	(*Card)(nil),                  // 12: slipway.command.v1.Card
-	(*Dead)(nil),                  // 13: slipway.command.v1.Dead
-	nil,                           // 14: slipway.command.v1.Envelope.TraceEntry
-	nil,                           // 15: slipway.command.v1.Hint.TraceEntry
-	(*v1.Principal)(nil),          // 16: slipway.event.v1.Principal
-	(*v1.Origin)(nil),             // 17: slipway.event.v1.Origin
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*Delivery)(nil),              // 5: slipway.command.v1.Delivery
+	(*Note)(nil),                  // 6: slipway.command.v1.Note
+	(*Overheard)(nil),             // 7: slipway.command.v1.Overheard
+	(*Sentence)(nil),              // 8: slipway.command.v1.Sentence
+	(*Press)(nil),                 // 9: slipway.command.v1.Press
+	(*Answer)(nil),                // 10: slipway.command.v1.Answer
+	(*Choice)(nil),                // 11: slipway.command.v1.Choice
+	(*Hint)(nil),                  // 12: slipway.command.v1.Hint
+	(*LogChunk)(nil),              // 13: slipway.command.v1.LogChunk
+	(*Lease)(nil),                 // 14: slipway.command.v1.Lease
+	(*Card)(nil),                  // 15: slipway.command.v1.Card
+	(*Dead)(nil),                  // 16: slipway.command.v1.Dead
+	nil,                           // 17: slipway.command.v1.Envelope.TraceEntry
+	nil,                           // 18: slipway.command.v1.Delivery.FactsEntry
+	nil,                           // 19: slipway.command.v1.Delivery.FieldsEntry
+	nil,                           // 20: slipway.command.v1.Hint.TraceEntry
+	(*v1.Principal)(nil),          // 21: slipway.event.v1.Principal
+	(*v1.Origin)(nil),             // 22: slipway.event.v1.Origin
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(v1.Report_Format)(0),         // 24: slipway.event.v1.Report.Format
 }
 var file_slipway_command_v1_command_proto_depIdxs = []int32{
-	16, // 0: slipway.command.v1.Envelope.principal:type_name -> slipway.event.v1.Principal
-	17, // 1: slipway.command.v1.Envelope.origin:type_name -> slipway.event.v1.Origin
-	18, // 2: slipway.command.v1.Envelope.received:type_name -> google.protobuf.Timestamp
-	5,  // 3: slipway.command.v1.Envelope.sentence:type_name -> slipway.command.v1.Sentence
-	6,  // 4: slipway.command.v1.Envelope.press:type_name -> slipway.command.v1.Press
-	14, // 5: slipway.command.v1.Envelope.trace:type_name -> slipway.command.v1.Envelope.TraceEntry
-	4,  // 6: slipway.command.v1.Envelope.standing:type_name -> slipway.command.v1.Standing
-	0,  // 7: slipway.command.v1.Answer.visibility:type_name -> slipway.command.v1.Answer.Visibility
-	8,  // 8: slipway.command.v1.Answer.choices:type_name -> slipway.command.v1.Choice
-	15, // 9: slipway.command.v1.Hint.trace:type_name -> slipway.command.v1.Hint.TraceEntry
-	1,  // 10: slipway.command.v1.LogChunk.stream:type_name -> slipway.command.v1.LogChunk.Stream
-	18, // 11: slipway.command.v1.LogChunk.time:type_name -> google.protobuf.Timestamp
-	18, // 12: slipway.command.v1.Lease.renewed:type_name -> google.protobuf.Timestamp
-	2,  // 13: slipway.command.v1.Card.state:type_name -> slipway.command.v1.Card.State
-	18, // 14: slipway.command.v1.Card.deadline:type_name -> google.protobuf.Timestamp
-	18, // 15: slipway.command.v1.Dead.time:type_name -> google.protobuf.Timestamp
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	21, // 0: slipway.command.v1.Envelope.principal:type_name -> slipway.event.v1.Principal
+	22, // 1: slipway.command.v1.Envelope.origin:type_name -> slipway.event.v1.Origin
+	23, // 2: slipway.command.v1.Envelope.received:type_name -> google.protobuf.Timestamp
+	8,  // 3: slipway.command.v1.Envelope.sentence:type_name -> slipway.command.v1.Sentence
+	9,  // 4: slipway.command.v1.Envelope.press:type_name -> slipway.command.v1.Press
+	5,  // 5: slipway.command.v1.Envelope.delivery:type_name -> slipway.command.v1.Delivery
+	6,  // 6: slipway.command.v1.Envelope.note:type_name -> slipway.command.v1.Note
+	7,  // 7: slipway.command.v1.Envelope.overheard:type_name -> slipway.command.v1.Overheard
+	17, // 8: slipway.command.v1.Envelope.trace:type_name -> slipway.command.v1.Envelope.TraceEntry
+	4,  // 9: slipway.command.v1.Envelope.standing:type_name -> slipway.command.v1.Standing
+	18, // 10: slipway.command.v1.Delivery.facts:type_name -> slipway.command.v1.Delivery.FactsEntry
+	19, // 11: slipway.command.v1.Delivery.fields:type_name -> slipway.command.v1.Delivery.FieldsEntry
+	24, // 12: slipway.command.v1.Note.format:type_name -> slipway.event.v1.Report.Format
+	0,  // 13: slipway.command.v1.Answer.visibility:type_name -> slipway.command.v1.Answer.Visibility
+	11, // 14: slipway.command.v1.Answer.choices:type_name -> slipway.command.v1.Choice
+	20, // 15: slipway.command.v1.Hint.trace:type_name -> slipway.command.v1.Hint.TraceEntry
+	1,  // 16: slipway.command.v1.LogChunk.stream:type_name -> slipway.command.v1.LogChunk.Stream
+	23, // 17: slipway.command.v1.LogChunk.time:type_name -> google.protobuf.Timestamp
+	23, // 18: slipway.command.v1.Lease.renewed:type_name -> google.protobuf.Timestamp
+	2,  // 19: slipway.command.v1.Card.state:type_name -> slipway.command.v1.Card.State
+	23, // 20: slipway.command.v1.Card.deadline:type_name -> google.protobuf.Timestamp
+	23, // 21: slipway.command.v1.Dead.time:type_name -> google.protobuf.Timestamp
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_slipway_command_v1_command_proto_init() }
@@ -1303,6 +1645,9 @@ func file_slipway_command_v1_command_proto_init() {
 	file_slipway_command_v1_command_proto_msgTypes[0].OneofWrappers = []any{
 		(*Envelope_Sentence)(nil),
 		(*Envelope_Press)(nil),
+		(*Envelope_Delivery)(nil),
+		(*Envelope_Note)(nil),
+		(*Envelope_Overheard)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1310,7 +1655,7 @@ func file_slipway_command_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_command_v1_command_proto_rawDesc), len(file_slipway_command_v1_command_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   13,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -79,7 +79,8 @@ func (Principal_Kind) EnumDescriptor() ([]byte, []int) {
 
 // Commit is one decision: the only thing that is ever stored in the EVENTS
 // stream. One commit is one message on the one subject of its aggregate
-// (ev.run.ID, ev.lane.TOKEN, ev.config), appended by compare-and-set on that
+// (ev.run.ID, ev.lane.TOKEN, ev.schedule.TOKEN,
+// ev.relay.TOKEN, ev.config), appended by compare-and-set on that
 // subject. Events are append-only: a new meaning is a new message.
 type Commit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -214,9 +215,20 @@ type Event struct {
 	//	*Event_RunEnded
 	//	*Event_TimeoutRequested
 	//	*Event_SourceResolved
+	//	*Event_RunNoted
 	//	*Event_LaneGranted
 	//	*Event_SlotReleased
+	//	*Event_LaneHeld
+	//	*Event_HoldReleased
+	//	*Event_LaneChanged
 	//	*Event_ConfigAdopted
+	//	*Event_ScheduleArmed
+	//	*Event_ScheduleFired
+	//	*Event_SchedulePaused
+	//	*Event_ScheduleResumed
+	//	*Event_MessageRelayed
+	//	*Event_AwaySet
+	//	*Event_AwayCleared
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -394,6 +406,15 @@ func (x *Event) GetSourceResolved() *SourceResolved {
 	return nil
 }
 
+func (x *Event) GetRunNoted() *RunNoted {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_RunNoted); ok {
+			return x.RunNoted
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetLaneGranted() *LaneGranted {
 	if x != nil {
 		if x, ok := x.Kind.(*Event_LaneGranted); ok {
@@ -412,10 +433,100 @@ func (x *Event) GetSlotReleased() *SlotReleased {
 	return nil
 }
 
+func (x *Event) GetLaneHeld() *LaneHeld {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_LaneHeld); ok {
+			return x.LaneHeld
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetHoldReleased() *HoldReleased {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_HoldReleased); ok {
+			return x.HoldReleased
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetLaneChanged() *LaneChanged {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_LaneChanged); ok {
+			return x.LaneChanged
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetConfigAdopted() *ConfigAdopted {
 	if x != nil {
 		if x, ok := x.Kind.(*Event_ConfigAdopted); ok {
 			return x.ConfigAdopted
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetScheduleArmed() *ScheduleArmed {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ScheduleArmed); ok {
+			return x.ScheduleArmed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetScheduleFired() *ScheduleFired {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ScheduleFired); ok {
+			return x.ScheduleFired
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSchedulePaused() *SchedulePaused {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_SchedulePaused); ok {
+			return x.SchedulePaused
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetScheduleResumed() *ScheduleResumed {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ScheduleResumed); ok {
+			return x.ScheduleResumed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetMessageRelayed() *MessageRelayed {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_MessageRelayed); ok {
+			return x.MessageRelayed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetAwaySet() *AwaySet {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_AwaySet); ok {
+			return x.AwaySet
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetAwayCleared() *AwayCleared {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_AwayCleared); ok {
+			return x.AwayCleared
 		}
 	}
 	return nil
@@ -485,6 +596,10 @@ type Event_SourceResolved struct {
 	SourceResolved *SourceResolved `protobuf:"bytes,15,opt,name=source_resolved,json=sourceResolved,proto3,oneof"`
 }
 
+type Event_RunNoted struct {
+	RunNoted *RunNoted `protobuf:"bytes,16,opt,name=run_noted,json=runNoted,proto3,oneof"`
+}
+
 type Event_LaneGranted struct {
 	LaneGranted *LaneGranted `protobuf:"bytes,40,opt,name=lane_granted,json=laneGranted,proto3,oneof"`
 }
@@ -493,8 +608,48 @@ type Event_SlotReleased struct {
 	SlotReleased *SlotReleased `protobuf:"bytes,41,opt,name=slot_released,json=slotReleased,proto3,oneof"`
 }
 
+type Event_LaneHeld struct {
+	LaneHeld *LaneHeld `protobuf:"bytes,42,opt,name=lane_held,json=laneHeld,proto3,oneof"`
+}
+
+type Event_HoldReleased struct {
+	HoldReleased *HoldReleased `protobuf:"bytes,43,opt,name=hold_released,json=holdReleased,proto3,oneof"`
+}
+
+type Event_LaneChanged struct {
+	LaneChanged *LaneChanged `protobuf:"bytes,44,opt,name=lane_changed,json=laneChanged,proto3,oneof"`
+}
+
 type Event_ConfigAdopted struct {
 	ConfigAdopted *ConfigAdopted `protobuf:"bytes,60,opt,name=config_adopted,json=configAdopted,proto3,oneof"`
+}
+
+type Event_ScheduleArmed struct {
+	ScheduleArmed *ScheduleArmed `protobuf:"bytes,80,opt,name=schedule_armed,json=scheduleArmed,proto3,oneof"`
+}
+
+type Event_ScheduleFired struct {
+	ScheduleFired *ScheduleFired `protobuf:"bytes,81,opt,name=schedule_fired,json=scheduleFired,proto3,oneof"`
+}
+
+type Event_SchedulePaused struct {
+	SchedulePaused *SchedulePaused `protobuf:"bytes,82,opt,name=schedule_paused,json=schedulePaused,proto3,oneof"`
+}
+
+type Event_ScheduleResumed struct {
+	ScheduleResumed *ScheduleResumed `protobuf:"bytes,83,opt,name=schedule_resumed,json=scheduleResumed,proto3,oneof"`
+}
+
+type Event_MessageRelayed struct {
+	MessageRelayed *MessageRelayed `protobuf:"bytes,90,opt,name=message_relayed,json=messageRelayed,proto3,oneof"`
+}
+
+type Event_AwaySet struct {
+	AwaySet *AwaySet `protobuf:"bytes,91,opt,name=away_set,json=awaySet,proto3,oneof"`
+}
+
+type Event_AwayCleared struct {
+	AwayCleared *AwayCleared `protobuf:"bytes,92,opt,name=away_cleared,json=awayCleared,proto3,oneof"`
 }
 
 func (*Event_RunRequested) isEvent_Kind() {}
@@ -527,11 +682,33 @@ func (*Event_TimeoutRequested) isEvent_Kind() {}
 
 func (*Event_SourceResolved) isEvent_Kind() {}
 
+func (*Event_RunNoted) isEvent_Kind() {}
+
 func (*Event_LaneGranted) isEvent_Kind() {}
 
 func (*Event_SlotReleased) isEvent_Kind() {}
 
+func (*Event_LaneHeld) isEvent_Kind() {}
+
+func (*Event_HoldReleased) isEvent_Kind() {}
+
+func (*Event_LaneChanged) isEvent_Kind() {}
+
 func (*Event_ConfigAdopted) isEvent_Kind() {}
+
+func (*Event_ScheduleArmed) isEvent_Kind() {}
+
+func (*Event_ScheduleFired) isEvent_Kind() {}
+
+func (*Event_SchedulePaused) isEvent_Kind() {}
+
+func (*Event_ScheduleResumed) isEvent_Kind() {}
+
+func (*Event_MessageRelayed) isEvent_Kind() {}
+
+func (*Event_AwaySet) isEvent_Kind() {}
+
+func (*Event_AwayCleared) isEvent_Kind() {}
 
 // Principal is who acts. Authorisation goes by the immutable ids, never by
 // names.
@@ -673,7 +850,7 @@ var File_slipway_event_v1_commit_proto protoreflect.FileDescriptor
 
 const file_slipway_event_v1_commit_proto_rawDesc = "" +
 	"\n" +
-	"\x1dslipway/event/v1/commit.proto\x12\x10slipway.event.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bslipway/event/v1/lane.proto\x1a\x1aslipway/event/v1/run.proto\"\xf7\x02\n" +
+	"\x1dslipway/event/v1/commit.proto\x12\x10slipway.event.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bslipway/event/v1/lane.proto\x1a\x1cslipway/event/v1/relay.proto\x1a\x1aslipway/event/v1/run.proto\x1a\x1fslipway/event/v1/schedule.proto\"\xf7\x02\n" +
 	"\x06Commit\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x1b\n" +
@@ -687,8 +864,7 @@ const file_slipway_event_v1_commit_proto_rawDesc = "" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x87\n" +
-	"\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x82\x10\n" +
 	"\x05Event\x12E\n" +
 	"\rrun_requested\x18\x01 \x01(\v2\x1e.slipway.event.v1.RunRequestedH\x00R\frunRequested\x12?\n" +
 	"\vrun_refused\x18\x02 \x01(\v2\x1c.slipway.event.v1.RunRefusedH\x00R\n" +
@@ -709,10 +885,21 @@ const file_slipway_event_v1_commit_proto_rawDesc = "" +
 	"\fclaim_lapsed\x18\f \x01(\v2\x1d.slipway.event.v1.ClaimLapsedH\x00R\vclaimLapsed\x129\n" +
 	"\trun_ended\x18\r \x01(\v2\x1a.slipway.event.v1.RunEndedH\x00R\brunEnded\x12Q\n" +
 	"\x11timeout_requested\x18\x0e \x01(\v2\".slipway.event.v1.TimeoutRequestedH\x00R\x10timeoutRequested\x12K\n" +
-	"\x0fsource_resolved\x18\x0f \x01(\v2 .slipway.event.v1.SourceResolvedH\x00R\x0esourceResolved\x12B\n" +
+	"\x0fsource_resolved\x18\x0f \x01(\v2 .slipway.event.v1.SourceResolvedH\x00R\x0esourceResolved\x129\n" +
+	"\trun_noted\x18\x10 \x01(\v2\x1a.slipway.event.v1.RunNotedH\x00R\brunNoted\x12B\n" +
 	"\flane_granted\x18( \x01(\v2\x1d.slipway.event.v1.LaneGrantedH\x00R\vlaneGranted\x12E\n" +
-	"\rslot_released\x18) \x01(\v2\x1e.slipway.event.v1.SlotReleasedH\x00R\fslotReleased\x12H\n" +
-	"\x0econfig_adopted\x18< \x01(\v2\x1f.slipway.event.v1.ConfigAdoptedH\x00R\rconfigAdoptedB\x06\n" +
+	"\rslot_released\x18) \x01(\v2\x1e.slipway.event.v1.SlotReleasedH\x00R\fslotReleased\x129\n" +
+	"\tlane_held\x18* \x01(\v2\x1a.slipway.event.v1.LaneHeldH\x00R\blaneHeld\x12E\n" +
+	"\rhold_released\x18+ \x01(\v2\x1e.slipway.event.v1.HoldReleasedH\x00R\fholdReleased\x12B\n" +
+	"\flane_changed\x18, \x01(\v2\x1d.slipway.event.v1.LaneChangedH\x00R\vlaneChanged\x12H\n" +
+	"\x0econfig_adopted\x18< \x01(\v2\x1f.slipway.event.v1.ConfigAdoptedH\x00R\rconfigAdopted\x12H\n" +
+	"\x0eschedule_armed\x18P \x01(\v2\x1f.slipway.event.v1.ScheduleArmedH\x00R\rscheduleArmed\x12H\n" +
+	"\x0eschedule_fired\x18Q \x01(\v2\x1f.slipway.event.v1.ScheduleFiredH\x00R\rscheduleFired\x12K\n" +
+	"\x0fschedule_paused\x18R \x01(\v2 .slipway.event.v1.SchedulePausedH\x00R\x0eschedulePaused\x12N\n" +
+	"\x10schedule_resumed\x18S \x01(\v2!.slipway.event.v1.ScheduleResumedH\x00R\x0fscheduleResumed\x12K\n" +
+	"\x0fmessage_relayed\x18Z \x01(\v2 .slipway.event.v1.MessageRelayedH\x00R\x0emessageRelayed\x126\n" +
+	"\baway_set\x18[ \x01(\v2\x19.slipway.event.v1.AwaySetH\x00R\aawaySet\x12B\n" +
+	"\faway_cleared\x18\\ \x01(\v2\x1d.slipway.event.v1.AwayClearedH\x00R\vawayClearedB\x06\n" +
 	"\x04kind\"\xcf\x01\n" +
 	"\tPrincipal\x124\n" +
 	"\x04kind\x18\x01 \x01(\x0e2 .slipway.event.v1.Principal.KindR\x04kind\x12\x12\n" +
@@ -767,8 +954,19 @@ var file_slipway_event_v1_commit_proto_goTypes = []any{
 	(*RunEnded)(nil),              // 19: slipway.event.v1.RunEnded
 	(*TimeoutRequested)(nil),      // 20: slipway.event.v1.TimeoutRequested
 	(*SourceResolved)(nil),        // 21: slipway.event.v1.SourceResolved
-	(*LaneGranted)(nil),           // 22: slipway.event.v1.LaneGranted
-	(*SlotReleased)(nil),          // 23: slipway.event.v1.SlotReleased
+	(*RunNoted)(nil),              // 22: slipway.event.v1.RunNoted
+	(*LaneGranted)(nil),           // 23: slipway.event.v1.LaneGranted
+	(*SlotReleased)(nil),          // 24: slipway.event.v1.SlotReleased
+	(*LaneHeld)(nil),              // 25: slipway.event.v1.LaneHeld
+	(*HoldReleased)(nil),          // 26: slipway.event.v1.HoldReleased
+	(*LaneChanged)(nil),           // 27: slipway.event.v1.LaneChanged
+	(*ScheduleArmed)(nil),         // 28: slipway.event.v1.ScheduleArmed
+	(*ScheduleFired)(nil),         // 29: slipway.event.v1.ScheduleFired
+	(*SchedulePaused)(nil),        // 30: slipway.event.v1.SchedulePaused
+	(*ScheduleResumed)(nil),       // 31: slipway.event.v1.ScheduleResumed
+	(*MessageRelayed)(nil),        // 32: slipway.event.v1.MessageRelayed
+	(*AwaySet)(nil),               // 33: slipway.event.v1.AwaySet
+	(*AwayCleared)(nil),           // 34: slipway.event.v1.AwayCleared
 }
 var file_slipway_event_v1_commit_proto_depIdxs = []int32{
 	3,  // 0: slipway.event.v1.Commit.actor:type_name -> slipway.event.v1.Principal
@@ -790,15 +988,26 @@ var file_slipway_event_v1_commit_proto_depIdxs = []int32{
 	19, // 16: slipway.event.v1.Event.run_ended:type_name -> slipway.event.v1.RunEnded
 	20, // 17: slipway.event.v1.Event.timeout_requested:type_name -> slipway.event.v1.TimeoutRequested
 	21, // 18: slipway.event.v1.Event.source_resolved:type_name -> slipway.event.v1.SourceResolved
-	22, // 19: slipway.event.v1.Event.lane_granted:type_name -> slipway.event.v1.LaneGranted
-	23, // 20: slipway.event.v1.Event.slot_released:type_name -> slipway.event.v1.SlotReleased
-	4,  // 21: slipway.event.v1.Event.config_adopted:type_name -> slipway.event.v1.ConfigAdopted
-	0,  // 22: slipway.event.v1.Principal.kind:type_name -> slipway.event.v1.Principal.Kind
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	22, // 19: slipway.event.v1.Event.run_noted:type_name -> slipway.event.v1.RunNoted
+	23, // 20: slipway.event.v1.Event.lane_granted:type_name -> slipway.event.v1.LaneGranted
+	24, // 21: slipway.event.v1.Event.slot_released:type_name -> slipway.event.v1.SlotReleased
+	25, // 22: slipway.event.v1.Event.lane_held:type_name -> slipway.event.v1.LaneHeld
+	26, // 23: slipway.event.v1.Event.hold_released:type_name -> slipway.event.v1.HoldReleased
+	27, // 24: slipway.event.v1.Event.lane_changed:type_name -> slipway.event.v1.LaneChanged
+	4,  // 25: slipway.event.v1.Event.config_adopted:type_name -> slipway.event.v1.ConfigAdopted
+	28, // 26: slipway.event.v1.Event.schedule_armed:type_name -> slipway.event.v1.ScheduleArmed
+	29, // 27: slipway.event.v1.Event.schedule_fired:type_name -> slipway.event.v1.ScheduleFired
+	30, // 28: slipway.event.v1.Event.schedule_paused:type_name -> slipway.event.v1.SchedulePaused
+	31, // 29: slipway.event.v1.Event.schedule_resumed:type_name -> slipway.event.v1.ScheduleResumed
+	32, // 30: slipway.event.v1.Event.message_relayed:type_name -> slipway.event.v1.MessageRelayed
+	33, // 31: slipway.event.v1.Event.away_set:type_name -> slipway.event.v1.AwaySet
+	34, // 32: slipway.event.v1.Event.away_cleared:type_name -> slipway.event.v1.AwayCleared
+	0,  // 33: slipway.event.v1.Principal.kind:type_name -> slipway.event.v1.Principal.Kind
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_slipway_event_v1_commit_proto_init() }
@@ -807,7 +1016,9 @@ func file_slipway_event_v1_commit_proto_init() {
 		return
 	}
 	file_slipway_event_v1_lane_proto_init()
+	file_slipway_event_v1_relay_proto_init()
 	file_slipway_event_v1_run_proto_init()
+	file_slipway_event_v1_schedule_proto_init()
 	file_slipway_event_v1_commit_proto_msgTypes[1].OneofWrappers = []any{
 		(*Event_RunRequested)(nil),
 		(*Event_RunRefused)(nil),
@@ -824,9 +1035,20 @@ func file_slipway_event_v1_commit_proto_init() {
 		(*Event_RunEnded)(nil),
 		(*Event_TimeoutRequested)(nil),
 		(*Event_SourceResolved)(nil),
+		(*Event_RunNoted)(nil),
 		(*Event_LaneGranted)(nil),
 		(*Event_SlotReleased)(nil),
+		(*Event_LaneHeld)(nil),
+		(*Event_HoldReleased)(nil),
+		(*Event_LaneChanged)(nil),
 		(*Event_ConfigAdopted)(nil),
+		(*Event_ScheduleArmed)(nil),
+		(*Event_ScheduleFired)(nil),
+		(*Event_SchedulePaused)(nil),
+		(*Event_ScheduleResumed)(nil),
+		(*Event_MessageRelayed)(nil),
+		(*Event_AwaySet)(nil),
+		(*Event_AwayCleared)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

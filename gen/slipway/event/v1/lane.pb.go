@@ -9,6 +9,7 @@ package eventv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -21,6 +22,62 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Absorbed_Kind int32
+
+const (
+	Absorbed_KIND_UNSPECIFIED Absorbed_Kind = 0
+	// The other one executes for both: this one ends as MERGED as soon as the
+	// other has started, and waits again when the other ends without a start.
+	Absorbed_KIND_MERGED Absorbed_Kind = 1
+	// A newer request took its place: this one ends as CANCELLED.
+	Absorbed_KIND_SUPERSEDED Absorbed_Kind = 2
+	// The same was already waiting or running: this one ends as REFUSED.
+	Absorbed_KIND_REJECTED Absorbed_Kind = 3
+)
+
+// Enum value maps for Absorbed_Kind.
+var (
+	Absorbed_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "KIND_MERGED",
+		2: "KIND_SUPERSEDED",
+		3: "KIND_REJECTED",
+	}
+	Absorbed_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"KIND_MERGED":      1,
+		"KIND_SUPERSEDED":  2,
+		"KIND_REJECTED":    3,
+	}
+)
+
+func (x Absorbed_Kind) Enum() *Absorbed_Kind {
+	p := new(Absorbed_Kind)
+	*p = x
+	return p
+}
+
+func (x Absorbed_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Absorbed_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_slipway_event_v1_lane_proto_enumTypes[0].Descriptor()
+}
+
+func (Absorbed_Kind) Type() protoreflect.EnumType {
+	return &file_slipway_event_v1_lane_proto_enumTypes[0]
+}
+
+func (x Absorbed_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Absorbed_Kind.Descriptor instead.
+func (Absorbed_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_slipway_event_v1_lane_proto_rawDescGZIP(), []int{1, 0}
+}
+
 // LaneGranted gives slots. One commit per lane and tick; the runs that start
 // here hold their slot until they end. A grant is never withdrawn.
 type LaneGranted struct {
@@ -29,7 +86,7 @@ type LaneGranted struct {
 	Lane string `protobuf:"bytes,1,opt,name=lane,proto3" json:"lane,omitempty"`
 	// Ids of the runs that get a slot, in order.
 	Runs []string `protobuf:"bytes,2,rep,name=runs,proto3" json:"runs,omitempty"`
-	// Runs that are merged into one of runs. Reserved for merging jobs.
+	// Waiting runs that will not execute, because another does or will.
 	Absorbs []*Absorbed `protobuf:"bytes,3,rep,name=absorbs,proto3" json:"absorbs,omitempty"`
 	// The limit in force when the decision was taken.
 	Limit uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
@@ -37,7 +94,9 @@ type LaneGranted struct {
 	ConfigSequence uint64 `protobuf:"varint,5,opt,name=config_sequence,json=configSequence,proto3" json:"config_sequence,omitempty"`
 	// Ids of earlier granted runs that had ended and whose slots are therefore
 	// free; remembered so that the lane's own subject explains every grant.
-	Freed         []string `protobuf:"bytes,6,rep,name=freed,proto3" json:"freed,omitempty"`
+	Freed []string `protobuf:"bytes,6,rep,name=freed,proto3" json:"freed,omitempty"`
+	// In a lane that takes turns: whose turn each of runs was, in their order.
+	Turns         []string `protobuf:"bytes,7,rep,name=turns,proto3" json:"turns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -114,11 +173,19 @@ func (x *LaneGranted) GetFreed() []string {
 	return nil
 }
 
-// Absorbed is a run that ends as MERGED because another executes for it.
+func (x *LaneGranted) GetTurns() []string {
+	if x != nil {
+		return x.Turns
+	}
+	return nil
+}
+
+// Absorbed is a waiting run that does not execute itself.
 type Absorbed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
 	Into          string                 `protobuf:"bytes,2,opt,name=into,proto3" json:"into,omitempty"`
+	Kind          Absorbed_Kind          `protobuf:"varint,3,opt,name=kind,proto3,enum=slipway.event.v1.Absorbed_Kind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -167,6 +234,234 @@ func (x *Absorbed) GetInto() string {
 	return ""
 }
 
+func (x *Absorbed) GetKind() Absorbed_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Absorbed_KIND_UNSPECIFIED
+}
+
+// LaneHeld keeps runs from starting from one moment to another. They queue
+// meanwhile, each with this reason.
+type LaneHeld struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Lane  string                 `protobuf:"bytes,1,opt,name=lane,proto3" json:"lane,omitempty"`
+	// Unique within the lane.
+	Hold string `protobuf:"bytes,2,opt,name=hold,proto3" json:"hold,omitempty"`
+	// "NAMESPACE/JOB" that is held; empty: everything in the lane.
+	Job           string                 `protobuf:"bytes,3,opt,name=job,proto3" json:"job,omitempty"`
+	From          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	Reason        string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LaneHeld) Reset() {
+	*x = LaneHeld{}
+	mi := &file_slipway_event_v1_lane_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LaneHeld) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LaneHeld) ProtoMessage() {}
+
+func (x *LaneHeld) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_event_v1_lane_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LaneHeld.ProtoReflect.Descriptor instead.
+func (*LaneHeld) Descriptor() ([]byte, []int) {
+	return file_slipway_event_v1_lane_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *LaneHeld) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
+func (x *LaneHeld) GetHold() string {
+	if x != nil {
+		return x.Hold
+	}
+	return ""
+}
+
+func (x *LaneHeld) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *LaneHeld) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *LaneHeld) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *LaneHeld) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// HoldReleased ends holds before their time, or takes back ones to come.
+type HoldReleased struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lane          string                 `protobuf:"bytes,1,opt,name=lane,proto3" json:"lane,omitempty"`
+	Holds         []string               `protobuf:"bytes,2,rep,name=holds,proto3" json:"holds,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldReleased) Reset() {
+	*x = HoldReleased{}
+	mi := &file_slipway_event_v1_lane_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldReleased) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldReleased) ProtoMessage() {}
+
+func (x *HoldReleased) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_event_v1_lane_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldReleased.ProtoReflect.Descriptor instead.
+func (*HoldReleased) Descriptor() ([]byte, []int) {
+	return file_slipway_event_v1_lane_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *HoldReleased) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
+func (x *HoldReleased) GetHolds() []string {
+	if x != nil {
+		return x.Holds
+	}
+	return nil
+}
+
+func (x *HoldReleased) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// LaneChanged sets limits at run time. They win over the configuration until
+// another LaneChanged gives them back.
+type LaneChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Lane  string                 `protobuf:"bytes,1,opt,name=lane,proto3" json:"lane,omitempty"`
+	// Nothing starts in the lane until somebody resumes it.
+	Paused bool `protobuf:"varint,2,opt,name=paused,proto3" json:"paused,omitempty"`
+	// 0: the configuration's.
+	Concurrency   uint32 `protobuf:"varint,3,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LaneChanged) Reset() {
+	*x = LaneChanged{}
+	mi := &file_slipway_event_v1_lane_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LaneChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LaneChanged) ProtoMessage() {}
+
+func (x *LaneChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_event_v1_lane_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LaneChanged.ProtoReflect.Descriptor instead.
+func (*LaneChanged) Descriptor() ([]byte, []int) {
+	return file_slipway_event_v1_lane_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *LaneChanged) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
+func (x *LaneChanged) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *LaneChanged) GetConcurrency() uint32 {
+	if x != nil {
+		return x.Concurrency
+	}
+	return 0
+}
+
+func (x *LaneChanged) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // SlotReleased frees the slot of a quarantined run: an operator's decision.
 type SlotReleased struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -179,7 +474,7 @@ type SlotReleased struct {
 
 func (x *SlotReleased) Reset() {
 	*x = SlotReleased{}
-	mi := &file_slipway_event_v1_lane_proto_msgTypes[2]
+	mi := &file_slipway_event_v1_lane_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -191,7 +486,7 @@ func (x *SlotReleased) String() string {
 func (*SlotReleased) ProtoMessage() {}
 
 func (x *SlotReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_lane_proto_msgTypes[2]
+	mi := &file_slipway_event_v1_lane_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -204,7 +499,7 @@ func (x *SlotReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotReleased.ProtoReflect.Descriptor instead.
 func (*SlotReleased) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_lane_proto_rawDescGZIP(), []int{2}
+	return file_slipway_event_v1_lane_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SlotReleased) GetLane() string {
@@ -232,17 +527,40 @@ var File_slipway_event_v1_lane_proto protoreflect.FileDescriptor
 
 const file_slipway_event_v1_lane_proto_rawDesc = "" +
 	"\n" +
-	"\x1bslipway/event/v1/lane.proto\x12\x10slipway.event.v1\"\xc0\x01\n" +
+	"\x1bslipway/event/v1/lane.proto\x12\x10slipway.event.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd6\x01\n" +
 	"\vLaneGranted\x12\x12\n" +
 	"\x04lane\x18\x01 \x01(\tR\x04lane\x12\x12\n" +
 	"\x04runs\x18\x02 \x03(\tR\x04runs\x124\n" +
 	"\aabsorbs\x18\x03 \x03(\v2\x1a.slipway.event.v1.AbsorbedR\aabsorbs\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\x12'\n" +
 	"\x0fconfig_sequence\x18\x05 \x01(\x04R\x0econfigSequence\x12\x14\n" +
-	"\x05freed\x18\x06 \x03(\tR\x05freed\"0\n" +
+	"\x05freed\x18\x06 \x03(\tR\x05freed\x12\x14\n" +
+	"\x05turns\x18\a \x03(\tR\x05turns\"\xbc\x01\n" +
 	"\bAbsorbed\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x12\n" +
-	"\x04into\x18\x02 \x01(\tR\x04into\"L\n" +
+	"\x04into\x18\x02 \x01(\tR\x04into\x123\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x1f.slipway.event.v1.Absorbed.KindR\x04kind\"U\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vKIND_MERGED\x10\x01\x12\x13\n" +
+	"\x0fKIND_SUPERSEDED\x10\x02\x12\x11\n" +
+	"\rKIND_REJECTED\x10\x03\"\xbe\x01\n" +
+	"\bLaneHeld\x12\x12\n" +
+	"\x04lane\x18\x01 \x01(\tR\x04lane\x12\x12\n" +
+	"\x04hold\x18\x02 \x01(\tR\x04hold\x12\x10\n" +
+	"\x03job\x18\x03 \x01(\tR\x03job\x12.\n" +
+	"\x04from\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"P\n" +
+	"\fHoldReleased\x12\x12\n" +
+	"\x04lane\x18\x01 \x01(\tR\x04lane\x12\x14\n" +
+	"\x05holds\x18\x02 \x03(\tR\x05holds\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"s\n" +
+	"\vLaneChanged\x12\x12\n" +
+	"\x04lane\x18\x01 \x01(\tR\x04lane\x12\x16\n" +
+	"\x06paused\x18\x02 \x01(\bR\x06paused\x12 \n" +
+	"\vconcurrency\x18\x03 \x01(\rR\vconcurrency\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"L\n" +
 	"\fSlotReleased\x12\x12\n" +
 	"\x04lane\x18\x01 \x01(\tR\x04lane\x12\x10\n" +
 	"\x03run\x18\x02 \x01(\tR\x03run\x12\x16\n" +
@@ -261,19 +579,28 @@ func file_slipway_event_v1_lane_proto_rawDescGZIP() []byte {
 	return file_slipway_event_v1_lane_proto_rawDescData
 }
 
-var file_slipway_event_v1_lane_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_slipway_event_v1_lane_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_slipway_event_v1_lane_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_slipway_event_v1_lane_proto_goTypes = []any{
-	(*LaneGranted)(nil),  // 0: slipway.event.v1.LaneGranted
-	(*Absorbed)(nil),     // 1: slipway.event.v1.Absorbed
-	(*SlotReleased)(nil), // 2: slipway.event.v1.SlotReleased
+	(Absorbed_Kind)(0),            // 0: slipway.event.v1.Absorbed.Kind
+	(*LaneGranted)(nil),           // 1: slipway.event.v1.LaneGranted
+	(*Absorbed)(nil),              // 2: slipway.event.v1.Absorbed
+	(*LaneHeld)(nil),              // 3: slipway.event.v1.LaneHeld
+	(*HoldReleased)(nil),          // 4: slipway.event.v1.HoldReleased
+	(*LaneChanged)(nil),           // 5: slipway.event.v1.LaneChanged
+	(*SlotReleased)(nil),          // 6: slipway.event.v1.SlotReleased
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 }
 var file_slipway_event_v1_lane_proto_depIdxs = []int32{
-	1, // 0: slipway.event.v1.LaneGranted.absorbs:type_name -> slipway.event.v1.Absorbed
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	2, // 0: slipway.event.v1.LaneGranted.absorbs:type_name -> slipway.event.v1.Absorbed
+	0, // 1: slipway.event.v1.Absorbed.kind:type_name -> slipway.event.v1.Absorbed.Kind
+	7, // 2: slipway.event.v1.LaneHeld.from:type_name -> google.protobuf.Timestamp
+	7, // 3: slipway.event.v1.LaneHeld.until:type_name -> google.protobuf.Timestamp
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_slipway_event_v1_lane_proto_init() }
@@ -286,13 +613,14 @@ func file_slipway_event_v1_lane_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_event_v1_lane_proto_rawDesc), len(file_slipway_event_v1_lane_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   3,
+			NumEnums:      1,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_slipway_event_v1_lane_proto_goTypes,
 		DependencyIndexes: file_slipway_event_v1_lane_proto_depIdxs,
+		EnumInfos:         file_slipway_event_v1_lane_proto_enumTypes,
 		MessageInfos:      file_slipway_event_v1_lane_proto_msgTypes,
 	}.Build()
 	File_slipway_event_v1_lane_proto = out.File

@@ -22,6 +22,174 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Dedupe_Policy int32
+
+const (
+	Dedupe_POLICY_UNSPECIFIED Dedupe_Policy = 0
+	// Each is executed.
+	Dedupe_POLICY_ALL Dedupe_Policy = 1
+	// One execution for all of them.
+	Dedupe_POLICY_MERGE Dedupe_Policy = 2
+	// A later one is refused while an earlier waits or runs.
+	Dedupe_POLICY_REJECT Dedupe_Policy = 3
+	// A later one takes the place of those that wait.
+	Dedupe_POLICY_NEWEST Dedupe_Policy = 4
+)
+
+// Enum value maps for Dedupe_Policy.
+var (
+	Dedupe_Policy_name = map[int32]string{
+		0: "POLICY_UNSPECIFIED",
+		1: "POLICY_ALL",
+		2: "POLICY_MERGE",
+		3: "POLICY_REJECT",
+		4: "POLICY_NEWEST",
+	}
+	Dedupe_Policy_value = map[string]int32{
+		"POLICY_UNSPECIFIED": 0,
+		"POLICY_ALL":         1,
+		"POLICY_MERGE":       2,
+		"POLICY_REJECT":      3,
+		"POLICY_NEWEST":      4,
+	}
+)
+
+func (x Dedupe_Policy) Enum() *Dedupe_Policy {
+	p := new(Dedupe_Policy)
+	*p = x
+	return p
+}
+
+func (x Dedupe_Policy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Dedupe_Policy) Descriptor() protoreflect.EnumDescriptor {
+	return file_slipway_event_v1_plan_proto_enumTypes[0].Descriptor()
+}
+
+func (Dedupe_Policy) Type() protoreflect.EnumType {
+	return &file_slipway_event_v1_plan_proto_enumTypes[0]
+}
+
+func (x Dedupe_Policy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Dedupe_Policy.Descriptor instead.
+func (Dedupe_Policy) EnumDescriptor() ([]byte, []int) {
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{1, 0}
+}
+
+type Report_Format int32
+
+const (
+	Report_FORMAT_UNSPECIFIED Report_Format = 0
+	Report_FORMAT_TEXT        Report_Format = 1
+	// Standard output is a JSON array of Slack blocks.
+	Report_FORMAT_BLOCKS Report_Format = 2
+	Report_FORMAT_CODE   Report_Format = 3
+	Report_FORMAT_FILE   Report_Format = 4
+)
+
+// Enum value maps for Report_Format.
+var (
+	Report_Format_name = map[int32]string{
+		0: "FORMAT_UNSPECIFIED",
+		1: "FORMAT_TEXT",
+		2: "FORMAT_BLOCKS",
+		3: "FORMAT_CODE",
+		4: "FORMAT_FILE",
+	}
+	Report_Format_value = map[string]int32{
+		"FORMAT_UNSPECIFIED": 0,
+		"FORMAT_TEXT":        1,
+		"FORMAT_BLOCKS":      2,
+		"FORMAT_CODE":        3,
+		"FORMAT_FILE":        4,
+	}
+)
+
+func (x Report_Format) Enum() *Report_Format {
+	p := new(Report_Format)
+	*p = x
+	return p
+}
+
+func (x Report_Format) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Report_Format) Descriptor() protoreflect.EnumDescriptor {
+	return file_slipway_event_v1_plan_proto_enumTypes[1].Descriptor()
+}
+
+func (Report_Format) Type() protoreflect.EnumType {
+	return &file_slipway_event_v1_plan_proto_enumTypes[1]
+}
+
+func (x Report_Format) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Report_Format.Descriptor instead.
+func (Report_Format) EnumDescriptor() ([]byte, []int) {
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{2, 0}
+}
+
+type Report_Card int32
+
+const (
+	Report_CARD_UNSPECIFIED Report_Card = 0
+	// A card for what does not end at once.
+	Report_CARD_AUTO   Report_Card = 1
+	Report_CARD_ALWAYS Report_Card = 2
+	Report_CARD_NEVER  Report_Card = 3
+)
+
+// Enum value maps for Report_Card.
+var (
+	Report_Card_name = map[int32]string{
+		0: "CARD_UNSPECIFIED",
+		1: "CARD_AUTO",
+		2: "CARD_ALWAYS",
+		3: "CARD_NEVER",
+	}
+	Report_Card_value = map[string]int32{
+		"CARD_UNSPECIFIED": 0,
+		"CARD_AUTO":        1,
+		"CARD_ALWAYS":      2,
+		"CARD_NEVER":       3,
+	}
+)
+
+func (x Report_Card) Enum() *Report_Card {
+	p := new(Report_Card)
+	*p = x
+	return p
+}
+
+func (x Report_Card) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Report_Card) Descriptor() protoreflect.EnumDescriptor {
+	return file_slipway_event_v1_plan_proto_enumTypes[2].Descriptor()
+}
+
+func (Report_Card) Type() protoreflect.EnumType {
+	return &file_slipway_event_v1_plan_proto_enumTypes[2]
+}
+
+func (x Report_Card) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Report_Card.Descriptor instead.
+func (Report_Card) EnumDescriptor() ([]byte, []int) {
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{2, 1}
+}
+
 type Step_Resume int32
 
 const (
@@ -61,11 +229,11 @@ func (x Step_Resume) String() string {
 }
 
 func (Step_Resume) Descriptor() protoreflect.EnumDescriptor {
-	return file_slipway_event_v1_plan_proto_enumTypes[0].Descriptor()
+	return file_slipway_event_v1_plan_proto_enumTypes[3].Descriptor()
 }
 
 func (Step_Resume) Type() protoreflect.EnumType {
-	return &file_slipway_event_v1_plan_proto_enumTypes[0]
+	return &file_slipway_event_v1_plan_proto_enumTypes[3]
 }
 
 func (x Step_Resume) Number() protoreflect.EnumNumber {
@@ -74,7 +242,7 @@ func (x Step_Resume) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Step_Resume.Descriptor instead.
 func (Step_Resume) EnumDescriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{5, 0}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{8, 0}
 }
 
 // Plan is a pipeline as pinned in a run's first commit: every placeholder
@@ -104,8 +272,17 @@ type Plan struct {
 	Protected bool `protobuf:"varint,10,opt,name=protected,proto3" json:"protected,omitempty"`
 	// What ran in this place before, for the card; may be empty.
 	PreviousVersion string `protobuf:"bytes,11,opt,name=previous_version,json=previousVersion,proto3" json:"previous_version,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What becomes of equal requests that wait together.
+	Dedupe *Dedupe `protobuf:"bytes,12,opt,name=dedupe,proto3" json:"dedupe,omitempty"`
+	// What is said in Slack; unset for a deployment.
+	Report *Report `protobuf:"bytes,13,opt,name=report,proto3" json:"report,omitempty"`
+	// True when guests may not see or touch the run: its namespace or job is
+	// restricted.
+	Restricted bool `protobuf:"varint,14,opt,name=restricted,proto3" json:"restricted,omitempty"`
+	// How long the person had to change their mind: the delay of the command.
+	Delay         *durationpb.Duration `protobuf:"bytes,15,opt,name=delay,proto3" json:"delay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Plan) Reset() {
@@ -215,20 +392,235 @@ func (x *Plan) GetPreviousVersion() string {
 	return ""
 }
 
+func (x *Plan) GetDedupe() *Dedupe {
+	if x != nil {
+		return x.Dedupe
+	}
+	return nil
+}
+
+func (x *Plan) GetReport() *Report {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+func (x *Plan) GetRestricted() bool {
+	if x != nil {
+		return x.Restricted
+	}
+	return false
+}
+
+func (x *Plan) GetDelay() *durationpb.Duration {
+	if x != nil {
+		return x.Delay
+	}
+	return nil
+}
+
+// Dedupe says what becomes of equal requests that wait together.
+type Dedupe struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Policy Dedupe_Policy          `protobuf:"varint,1,opt,name=policy,proto3,enum=slipway.event.v1.Dedupe_Policy" json:"policy,omitempty"`
+	// Equal for requests of the same job with the same arguments: SHA-256 over
+	// the job and its arguments, hex.
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// The longest time that later requests can push the start off, counted from
+	// the oldest of them.
+	MaxDelay      *durationpb.Duration `protobuf:"bytes,3,opt,name=max_delay,json=maxDelay,proto3" json:"max_delay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Dedupe) Reset() {
+	*x = Dedupe{}
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Dedupe) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Dedupe) ProtoMessage() {}
+
+func (x *Dedupe) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Dedupe.ProtoReflect.Descriptor instead.
+func (*Dedupe) Descriptor() ([]byte, []int) {
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Dedupe) GetPolicy() Dedupe_Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return Dedupe_POLICY_UNSPECIFIED
+}
+
+func (x *Dedupe) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Dedupe) GetMaxDelay() *durationpb.Duration {
+	if x != nil {
+		return x.MaxDelay
+	}
+	return nil
+}
+
+// Report is what a job says in Slack.
+type Report struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Standard output of the last step is the report.
+	Stdout bool `protobuf:"varint,1,opt,name=stdout,proto3" json:"stdout,omitempty"`
+	// Without stdout: a line that it succeeded.
+	Success bool          `protobuf:"varint,2,opt,name=success,proto3" json:"success,omitempty"`
+	Format  Report_Format `protobuf:"varint,3,opt,name=format,proto3,enum=slipway.event.v1.Report_Format" json:"format,omitempty"`
+	// Nothing is said when standard output is empty.
+	SuppressEmpty bool `protobuf:"varint,4,opt,name=suppress_empty,json=suppressEmpty,proto3" json:"suppress_empty,omitempty"`
+	// Channel that is told when a run starts; may be empty.
+	LogsChannel string `protobuf:"bytes,5,opt,name=logs_channel,json=logsChannel,proto3" json:"logs_channel,omitempty"`
+	// A failure is passed on to the support channel, unless asked in private.
+	Escalate       bool        `protobuf:"varint,6,opt,name=escalate,proto3" json:"escalate,omitempty"`
+	SupportChannel string      `protobuf:"bytes,7,opt,name=support_channel,json=supportChannel,proto3" json:"support_channel,omitempty"`
+	Card           Report_Card `protobuf:"varint,8,opt,name=card,proto3,enum=slipway.event.v1.Report_Card" json:"card,omitempty"`
+	// Emoji on the person's message when the request is accepted.
+	Accepted      string `protobuf:"bytes,9,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Report) Reset() {
+	*x = Report{}
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Report) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Report) ProtoMessage() {}
+
+func (x *Report) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Report.ProtoReflect.Descriptor instead.
+func (*Report) Descriptor() ([]byte, []int) {
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Report) GetStdout() bool {
+	if x != nil {
+		return x.Stdout
+	}
+	return false
+}
+
+func (x *Report) GetSuccess() bool {
+	if x != nil {
+		return x.Success
+	}
+	return false
+}
+
+func (x *Report) GetFormat() Report_Format {
+	if x != nil {
+		return x.Format
+	}
+	return Report_FORMAT_UNSPECIFIED
+}
+
+func (x *Report) GetSuppressEmpty() bool {
+	if x != nil {
+		return x.SuppressEmpty
+	}
+	return false
+}
+
+func (x *Report) GetLogsChannel() string {
+	if x != nil {
+		return x.LogsChannel
+	}
+	return ""
+}
+
+func (x *Report) GetEscalate() bool {
+	if x != nil {
+		return x.Escalate
+	}
+	return false
+}
+
+func (x *Report) GetSupportChannel() string {
+	if x != nil {
+		return x.SupportChannel
+	}
+	return ""
+}
+
+func (x *Report) GetCard() Report_Card {
+	if x != nil {
+		return x.Card
+	}
+	return Report_CARD_UNSPECIFIED
+}
+
+func (x *Report) GetAccepted() string {
+	if x != nil {
+		return x.Accepted
+	}
+	return ""
+}
+
 // LaneSettings limit a lane.
 type LaneSettings struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Concurrency uint32                 `protobuf:"varint,1,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
 	// At most rate_limit starts in any rate_period; zero: no limit.
-	RateLimit     uint32               `protobuf:"varint,2,opt,name=rate_limit,json=rateLimit,proto3" json:"rate_limit,omitempty"`
-	RatePeriod    *durationpb.Duration `protobuf:"bytes,3,opt,name=rate_period,json=ratePeriod,proto3" json:"rate_period,omitempty"`
+	RateLimit  uint32               `protobuf:"varint,2,opt,name=rate_limit,json=rateLimit,proto3" json:"rate_limit,omitempty"`
+	RatePeriod *durationpb.Duration `protobuf:"bytes,3,opt,name=rate_period,json=ratePeriod,proto3" json:"rate_period,omitempty"`
+	// At most so many at once on one runner; zero: as many as it has room for.
+	PerRunner uint32 `protobuf:"varint,4,opt,name=per_runner,json=perRunner,proto3" json:"per_runner,omitempty"`
+	// At most so many at once of one namespace, and of one job; zero: no limit.
+	PerNamespace uint32 `protobuf:"varint,5,opt,name=per_namespace,json=perNamespace,proto3" json:"per_namespace,omitempty"`
+	PerJob       uint32 `protobuf:"varint,6,opt,name=per_job,json=perJob,proto3" json:"per_job,omitempty"`
+	// Namespaces take turns instead of strictly first come, first served.
+	Turns         bool `protobuf:"varint,7,opt,name=turns,proto3" json:"turns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LaneSettings) Reset() {
 	*x = LaneSettings{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[1]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -240,7 +632,7 @@ func (x *LaneSettings) String() string {
 func (*LaneSettings) ProtoMessage() {}
 
 func (x *LaneSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[1]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -253,7 +645,7 @@ func (x *LaneSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneSettings.ProtoReflect.Descriptor instead.
 func (*LaneSettings) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{1}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *LaneSettings) GetConcurrency() uint32 {
@@ -277,6 +669,34 @@ func (x *LaneSettings) GetRatePeriod() *durationpb.Duration {
 	return nil
 }
 
+func (x *LaneSettings) GetPerRunner() uint32 {
+	if x != nil {
+		return x.PerRunner
+	}
+	return 0
+}
+
+func (x *LaneSettings) GetPerNamespace() uint32 {
+	if x != nil {
+		return x.PerNamespace
+	}
+	return 0
+}
+
+func (x *LaneSettings) GetPerJob() uint32 {
+	if x != nil {
+		return x.PerJob
+	}
+	return 0
+}
+
+func (x *LaneSettings) GetTurns() bool {
+	if x != nil {
+		return x.Turns
+	}
+	return false
+}
+
 // Source is where the files of a run come from. Empty: an empty workspace.
 type Source struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -284,14 +704,18 @@ type Source struct {
 	//
 	//	*Source_Git
 	//	*Source_Path
-	From          isSource_From `protobuf_oneof:"from"`
+	//	*Source_Url
+	From isSource_From `protobuf_oneof:"from"`
+	// A source that cannot be fetched: go on with its last good copy, if the
+	// runner has one, and say so.
+	LastGood      bool `protobuf:"varint,4,opt,name=last_good,json=lastGood,proto3" json:"last_good,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[2]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -303,7 +727,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[2]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -316,7 +740,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{2}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Source) GetFrom() isSource_From {
@@ -344,6 +768,22 @@ func (x *Source) GetPath() *PathSource {
 	return nil
 }
 
+func (x *Source) GetUrl() *UrlSource {
+	if x != nil {
+		if x, ok := x.From.(*Source_Url); ok {
+			return x.Url
+		}
+	}
+	return nil
+}
+
+func (x *Source) GetLastGood() bool {
+	if x != nil {
+		return x.LastGood
+	}
+	return false
+}
+
 type isSource_From interface {
 	isSource_From()
 }
@@ -356,9 +796,78 @@ type Source_Path struct {
 	Path *PathSource `protobuf:"bytes,2,opt,name=path,proto3,oneof"`
 }
 
+type Source_Url struct {
+	Url *UrlSource `protobuf:"bytes,3,opt,name=url,proto3,oneof"`
+}
+
 func (*Source_Git) isSource_From() {}
 
 func (*Source_Path) isSource_From() {}
+
+func (*Source_Url) isSource_From() {}
+
+// UrlSource is one file that is fetched over HTTP(S) into the workspace.
+type UrlSource struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Url   string                 `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// SHA-256 of the content, hex; empty: not checked.
+	Sha256 string `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Name in the workspace.
+	Path          string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UrlSource) Reset() {
+	*x = UrlSource{}
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UrlSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UrlSource) ProtoMessage() {}
+
+func (x *UrlSource) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UrlSource.ProtoReflect.Descriptor instead.
+func (*UrlSource) Descriptor() ([]byte, []int) {
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *UrlSource) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *UrlSource) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *UrlSource) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
 
 type GitSource struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -371,7 +880,7 @@ type GitSource struct {
 
 func (x *GitSource) Reset() {
 	*x = GitSource{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[3]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -383,7 +892,7 @@ func (x *GitSource) String() string {
 func (*GitSource) ProtoMessage() {}
 
 func (x *GitSource) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[3]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -396,7 +905,7 @@ func (x *GitSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GitSource.ProtoReflect.Descriptor instead.
 func (*GitSource) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{3}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GitSource) GetUrl() string {
@@ -422,7 +931,7 @@ type PathSource struct {
 
 func (x *PathSource) Reset() {
 	*x = PathSource{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[4]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -434,7 +943,7 @@ func (x *PathSource) String() string {
 func (*PathSource) ProtoMessage() {}
 
 func (x *PathSource) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[4]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -447,7 +956,7 @@ func (x *PathSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathSource.ProtoReflect.Descriptor instead.
 func (*PathSource) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{4}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PathSource) GetPath() string {
@@ -490,7 +999,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[5]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -502,7 +1011,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[5]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -515,7 +1024,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{5}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Step) GetName() string {
@@ -638,7 +1147,7 @@ type SecretRef struct {
 
 func (x *SecretRef) Reset() {
 	*x = SecretRef{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[6]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -650,7 +1159,7 @@ func (x *SecretRef) String() string {
 func (*SecretRef) ProtoMessage() {}
 
 func (x *SecretRef) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[6]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -663,7 +1172,7 @@ func (x *SecretRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretRef.ProtoReflect.Descriptor instead.
 func (*SecretRef) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{6}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SecretRef) GetFrom() isSecretRef_From {
@@ -723,7 +1232,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[7]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +1244,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[7]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +1257,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{7}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Retry) GetAttempts() uint32 {
@@ -797,7 +1306,7 @@ type Artefact struct {
 
 func (x *Artefact) Reset() {
 	*x = Artefact{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[8]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -809,7 +1318,7 @@ func (x *Artefact) String() string {
 func (*Artefact) ProtoMessage() {}
 
 func (x *Artefact) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[8]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -822,7 +1331,7 @@ func (x *Artefact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artefact.ProtoReflect.Descriptor instead.
 func (*Artefact) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{8}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Artefact) GetPath() string {
@@ -864,7 +1373,7 @@ var File_slipway_event_v1_plan_proto protoreflect.FileDescriptor
 
 const file_slipway_event_v1_plan_proto_rawDesc = "" +
 	"\n" +
-	"\x1bslipway/event/v1/plan.proto\x12\x10slipway.event.v1\x1a\x1egoogle/protobuf/duration.proto\"\xc9\x03\n" +
+	"\x1bslipway/event/v1/plan.proto\x12\x10slipway.event.v1\x1a\x1egoogle/protobuf/duration.proto\"\xfe\x04\n" +
 	"\x04Plan\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\tR\x04lane\x12C\n" +
@@ -877,17 +1386,67 @@ const file_slipway_event_v1_plan_proto_rawDesc = "" +
 	"\rqueue_timeout\x18\t \x01(\v2\x19.google.protobuf.DurationR\fqueueTimeout\x12\x1c\n" +
 	"\tprotected\x18\n" +
 	" \x01(\bR\tprotected\x12)\n" +
-	"\x10previous_version\x18\v \x01(\tR\x0fpreviousVersion\"\x8b\x01\n" +
+	"\x10previous_version\x18\v \x01(\tR\x0fpreviousVersion\x120\n" +
+	"\x06dedupe\x18\f \x01(\v2\x18.slipway.event.v1.DedupeR\x06dedupe\x120\n" +
+	"\x06report\x18\r \x01(\v2\x18.slipway.event.v1.ReportR\x06report\x12\x1e\n" +
+	"\n" +
+	"restricted\x18\x0e \x01(\bR\n" +
+	"restricted\x12/\n" +
+	"\x05delay\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\x05delay\"\xf5\x01\n" +
+	"\x06Dedupe\x127\n" +
+	"\x06policy\x18\x01 \x01(\x0e2\x1f.slipway.event.v1.Dedupe.PolicyR\x06policy\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x126\n" +
+	"\tmax_delay\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bmaxDelay\"h\n" +
+	"\x06Policy\x12\x16\n" +
+	"\x12POLICY_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"POLICY_ALL\x10\x01\x12\x10\n" +
+	"\fPOLICY_MERGE\x10\x02\x12\x11\n" +
+	"\rPOLICY_REJECT\x10\x03\x12\x11\n" +
+	"\rPOLICY_NEWEST\x10\x04\"\x87\x04\n" +
+	"\x06Report\x12\x16\n" +
+	"\x06stdout\x18\x01 \x01(\bR\x06stdout\x12\x18\n" +
+	"\asuccess\x18\x02 \x01(\bR\asuccess\x127\n" +
+	"\x06format\x18\x03 \x01(\x0e2\x1f.slipway.event.v1.Report.FormatR\x06format\x12%\n" +
+	"\x0esuppress_empty\x18\x04 \x01(\bR\rsuppressEmpty\x12!\n" +
+	"\flogs_channel\x18\x05 \x01(\tR\vlogsChannel\x12\x1a\n" +
+	"\bescalate\x18\x06 \x01(\bR\bescalate\x12'\n" +
+	"\x0fsupport_channel\x18\a \x01(\tR\x0esupportChannel\x121\n" +
+	"\x04card\x18\b \x01(\x0e2\x1d.slipway.event.v1.Report.CardR\x04card\x12\x1a\n" +
+	"\baccepted\x18\t \x01(\tR\baccepted\"f\n" +
+	"\x06Format\x12\x16\n" +
+	"\x12FORMAT_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vFORMAT_TEXT\x10\x01\x12\x11\n" +
+	"\rFORMAT_BLOCKS\x10\x02\x12\x0f\n" +
+	"\vFORMAT_CODE\x10\x03\x12\x0f\n" +
+	"\vFORMAT_FILE\x10\x04\"L\n" +
+	"\x04Card\x12\x14\n" +
+	"\x10CARD_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tCARD_AUTO\x10\x01\x12\x0f\n" +
+	"\vCARD_ALWAYS\x10\x02\x12\x0e\n" +
+	"\n" +
+	"CARD_NEVER\x10\x03\"\xfe\x01\n" +
 	"\fLaneSettings\x12 \n" +
 	"\vconcurrency\x18\x01 \x01(\rR\vconcurrency\x12\x1d\n" +
 	"\n" +
 	"rate_limit\x18\x02 \x01(\rR\trateLimit\x12:\n" +
 	"\vrate_period\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"ratePeriod\"u\n" +
+	"ratePeriod\x12\x1d\n" +
+	"\n" +
+	"per_runner\x18\x04 \x01(\rR\tperRunner\x12#\n" +
+	"\rper_namespace\x18\x05 \x01(\rR\fperNamespace\x12\x17\n" +
+	"\aper_job\x18\x06 \x01(\rR\x06perJob\x12\x14\n" +
+	"\x05turns\x18\a \x01(\bR\x05turns\"\xc3\x01\n" +
 	"\x06Source\x12/\n" +
 	"\x03git\x18\x01 \x01(\v2\x1b.slipway.event.v1.GitSourceH\x00R\x03git\x122\n" +
-	"\x04path\x18\x02 \x01(\v2\x1c.slipway.event.v1.PathSourceH\x00R\x04pathB\x06\n" +
-	"\x04from\"/\n" +
+	"\x04path\x18\x02 \x01(\v2\x1c.slipway.event.v1.PathSourceH\x00R\x04path\x12/\n" +
+	"\x03url\x18\x03 \x01(\v2\x1b.slipway.event.v1.UrlSourceH\x00R\x03url\x12\x1b\n" +
+	"\tlast_good\x18\x04 \x01(\bR\blastGoodB\x06\n" +
+	"\x04from\"I\n" +
+	"\tUrlSource\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\"/\n" +
 	"\tGitSource\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x10\n" +
 	"\x03ref\x18\x02 \x01(\tR\x03ref\" \n" +
@@ -953,47 +1512,61 @@ func file_slipway_event_v1_plan_proto_rawDescGZIP() []byte {
 	return file_slipway_event_v1_plan_proto_rawDescData
 }
 
-var file_slipway_event_v1_plan_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_slipway_event_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_slipway_event_v1_plan_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_slipway_event_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_slipway_event_v1_plan_proto_goTypes = []any{
-	(Step_Resume)(0),            // 0: slipway.event.v1.Step.Resume
-	(*Plan)(nil),                // 1: slipway.event.v1.Plan
-	(*LaneSettings)(nil),        // 2: slipway.event.v1.LaneSettings
-	(*Source)(nil),              // 3: slipway.event.v1.Source
-	(*GitSource)(nil),           // 4: slipway.event.v1.GitSource
-	(*PathSource)(nil),          // 5: slipway.event.v1.PathSource
-	(*Step)(nil),                // 6: slipway.event.v1.Step
-	(*SecretRef)(nil),           // 7: slipway.event.v1.SecretRef
-	(*Retry)(nil),               // 8: slipway.event.v1.Retry
-	(*Artefact)(nil),            // 9: slipway.event.v1.Artefact
-	nil,                         // 10: slipway.event.v1.Step.EnvEntry
-	nil,                         // 11: slipway.event.v1.Step.SecretsEntry
-	(*durationpb.Duration)(nil), // 12: google.protobuf.Duration
+	(Dedupe_Policy)(0),          // 0: slipway.event.v1.Dedupe.Policy
+	(Report_Format)(0),          // 1: slipway.event.v1.Report.Format
+	(Report_Card)(0),            // 2: slipway.event.v1.Report.Card
+	(Step_Resume)(0),            // 3: slipway.event.v1.Step.Resume
+	(*Plan)(nil),                // 4: slipway.event.v1.Plan
+	(*Dedupe)(nil),              // 5: slipway.event.v1.Dedupe
+	(*Report)(nil),              // 6: slipway.event.v1.Report
+	(*LaneSettings)(nil),        // 7: slipway.event.v1.LaneSettings
+	(*Source)(nil),              // 8: slipway.event.v1.Source
+	(*UrlSource)(nil),           // 9: slipway.event.v1.UrlSource
+	(*GitSource)(nil),           // 10: slipway.event.v1.GitSource
+	(*PathSource)(nil),          // 11: slipway.event.v1.PathSource
+	(*Step)(nil),                // 12: slipway.event.v1.Step
+	(*SecretRef)(nil),           // 13: slipway.event.v1.SecretRef
+	(*Retry)(nil),               // 14: slipway.event.v1.Retry
+	(*Artefact)(nil),            // 15: slipway.event.v1.Artefact
+	nil,                         // 16: slipway.event.v1.Step.EnvEntry
+	nil,                         // 17: slipway.event.v1.Step.SecretsEntry
+	(*durationpb.Duration)(nil), // 18: google.protobuf.Duration
 }
 var file_slipway_event_v1_plan_proto_depIdxs = []int32{
-	2,  // 0: slipway.event.v1.Plan.lane_settings:type_name -> slipway.event.v1.LaneSettings
-	3,  // 1: slipway.event.v1.Plan.source:type_name -> slipway.event.v1.Source
-	6,  // 2: slipway.event.v1.Plan.steps:type_name -> slipway.event.v1.Step
-	12, // 3: slipway.event.v1.Plan.timeout:type_name -> google.protobuf.Duration
-	12, // 4: slipway.event.v1.Plan.queue_timeout:type_name -> google.protobuf.Duration
-	12, // 5: slipway.event.v1.LaneSettings.rate_period:type_name -> google.protobuf.Duration
-	4,  // 6: slipway.event.v1.Source.git:type_name -> slipway.event.v1.GitSource
-	5,  // 7: slipway.event.v1.Source.path:type_name -> slipway.event.v1.PathSource
-	10, // 8: slipway.event.v1.Step.env:type_name -> slipway.event.v1.Step.EnvEntry
-	11, // 9: slipway.event.v1.Step.secrets:type_name -> slipway.event.v1.Step.SecretsEntry
-	12, // 10: slipway.event.v1.Step.timeout:type_name -> google.protobuf.Duration
-	12, // 11: slipway.event.v1.Step.grace:type_name -> google.protobuf.Duration
-	8,  // 12: slipway.event.v1.Step.retry:type_name -> slipway.event.v1.Retry
-	0,  // 13: slipway.event.v1.Step.resume:type_name -> slipway.event.v1.Step.Resume
-	12, // 14: slipway.event.v1.Step.ask_timeout:type_name -> google.protobuf.Duration
-	12, // 15: slipway.event.v1.Retry.delay:type_name -> google.protobuf.Duration
-	12, // 16: slipway.event.v1.Retry.max_delay:type_name -> google.protobuf.Duration
-	7,  // 17: slipway.event.v1.Step.SecretsEntry.value:type_name -> slipway.event.v1.SecretRef
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	7,  // 0: slipway.event.v1.Plan.lane_settings:type_name -> slipway.event.v1.LaneSettings
+	8,  // 1: slipway.event.v1.Plan.source:type_name -> slipway.event.v1.Source
+	12, // 2: slipway.event.v1.Plan.steps:type_name -> slipway.event.v1.Step
+	18, // 3: slipway.event.v1.Plan.timeout:type_name -> google.protobuf.Duration
+	18, // 4: slipway.event.v1.Plan.queue_timeout:type_name -> google.protobuf.Duration
+	5,  // 5: slipway.event.v1.Plan.dedupe:type_name -> slipway.event.v1.Dedupe
+	6,  // 6: slipway.event.v1.Plan.report:type_name -> slipway.event.v1.Report
+	18, // 7: slipway.event.v1.Plan.delay:type_name -> google.protobuf.Duration
+	0,  // 8: slipway.event.v1.Dedupe.policy:type_name -> slipway.event.v1.Dedupe.Policy
+	18, // 9: slipway.event.v1.Dedupe.max_delay:type_name -> google.protobuf.Duration
+	1,  // 10: slipway.event.v1.Report.format:type_name -> slipway.event.v1.Report.Format
+	2,  // 11: slipway.event.v1.Report.card:type_name -> slipway.event.v1.Report.Card
+	18, // 12: slipway.event.v1.LaneSettings.rate_period:type_name -> google.protobuf.Duration
+	10, // 13: slipway.event.v1.Source.git:type_name -> slipway.event.v1.GitSource
+	11, // 14: slipway.event.v1.Source.path:type_name -> slipway.event.v1.PathSource
+	9,  // 15: slipway.event.v1.Source.url:type_name -> slipway.event.v1.UrlSource
+	16, // 16: slipway.event.v1.Step.env:type_name -> slipway.event.v1.Step.EnvEntry
+	17, // 17: slipway.event.v1.Step.secrets:type_name -> slipway.event.v1.Step.SecretsEntry
+	18, // 18: slipway.event.v1.Step.timeout:type_name -> google.protobuf.Duration
+	18, // 19: slipway.event.v1.Step.grace:type_name -> google.protobuf.Duration
+	14, // 20: slipway.event.v1.Step.retry:type_name -> slipway.event.v1.Retry
+	3,  // 21: slipway.event.v1.Step.resume:type_name -> slipway.event.v1.Step.Resume
+	18, // 22: slipway.event.v1.Step.ask_timeout:type_name -> google.protobuf.Duration
+	18, // 23: slipway.event.v1.Retry.delay:type_name -> google.protobuf.Duration
+	18, // 24: slipway.event.v1.Retry.max_delay:type_name -> google.protobuf.Duration
+	13, // 25: slipway.event.v1.Step.SecretsEntry.value:type_name -> slipway.event.v1.SecretRef
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_slipway_event_v1_plan_proto_init() }
@@ -1001,11 +1574,12 @@ func file_slipway_event_v1_plan_proto_init() {
 	if File_slipway_event_v1_plan_proto != nil {
 		return
 	}
-	file_slipway_event_v1_plan_proto_msgTypes[2].OneofWrappers = []any{
+	file_slipway_event_v1_plan_proto_msgTypes[4].OneofWrappers = []any{
 		(*Source_Git)(nil),
 		(*Source_Path)(nil),
+		(*Source_Url)(nil),
 	}
-	file_slipway_event_v1_plan_proto_msgTypes[6].OneofWrappers = []any{
+	file_slipway_event_v1_plan_proto_msgTypes[9].OneofWrappers = []any{
 		(*SecretRef_Env)(nil),
 		(*SecretRef_File)(nil),
 	}
@@ -1014,8 +1588,8 @@ func file_slipway_event_v1_plan_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_event_v1_plan_proto_rawDesc), len(file_slipway_event_v1_plan_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   11,
+			NumEnums:      4,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

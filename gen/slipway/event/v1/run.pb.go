@@ -31,6 +31,12 @@ const (
 	Origin_DOOR_MENTION       Origin_Door = 2
 	Origin_DOOR_BUTTON        Origin_Door = 3
 	Origin_DOOR_API           Origin_Door = 4
+	// A signed webhook: source says which.
+	Origin_DOOR_WEBHOOK Origin_Door = 5
+	// The clock: source names the schedule.
+	Origin_DOOR_SCHEDULE Origin_Door = 6
+	// A reminder that Slack posts for somebody.
+	Origin_DOOR_REMINDER Origin_Door = 7
 )
 
 // Enum value maps for Origin_Door.
@@ -41,6 +47,9 @@ var (
 		2: "DOOR_MENTION",
 		3: "DOOR_BUTTON",
 		4: "DOOR_API",
+		5: "DOOR_WEBHOOK",
+		6: "DOOR_SCHEDULE",
+		7: "DOOR_REMINDER",
 	}
 	Origin_Door_value = map[string]int32{
 		"DOOR_UNSPECIFIED":   0,
@@ -48,6 +57,9 @@ var (
 		"DOOR_MENTION":       2,
 		"DOOR_BUTTON":        3,
 		"DOOR_API":           4,
+		"DOOR_WEBHOOK":       5,
+		"DOOR_SCHEDULE":      6,
+		"DOOR_REMINDER":      7,
 	}
 )
 
@@ -250,7 +262,7 @@ func (x RunEnded_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RunEnded_Outcome.Descriptor instead.
 func (RunEnded_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_slipway_event_v1_run_proto_rawDescGZIP(), []int{17, 0}
+	return file_slipway_event_v1_run_proto_rawDescGZIP(), []int{18, 0}
 }
 
 // RunRequested opens a run. It carries everything that the run will ever need
@@ -277,8 +289,17 @@ type RunRequested struct {
 	Carried []*CarriedStep `protobuf:"bytes,11,rep,name=carried,proto3" json:"carried,omitempty"`
 	// Sequence of the ConfigAdopted that the plan was made from.
 	ConfigSequence uint64 `protobuf:"varint,12,opt,name=config_sequence,json=configSequence,proto3" json:"config_sequence,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// A job: its namespace and name. Empty for a deployment.
+	Namespace string `protobuf:"bytes,13,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Job       string `protobuf:"bytes,14,opt,name=job,proto3" json:"job,omitempty"`
+	// What was typed after the namespace, for people; may be empty.
+	Said string `protobuf:"bytes,15,opt,name=said,proto3" json:"said,omitempty"`
+	// The run gets no slot before this moment: time to change one's mind.
+	StartAfter *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=start_after,json=startAfter,proto3" json:"start_after,omitempty"`
+	// Reason why holds do not stop this run; empty: they do.
+	DespiteHold   string `protobuf:"bytes,17,opt,name=despite_hold,json=despiteHold,proto3" json:"despite_hold,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RunRequested) Reset() {
@@ -395,6 +416,41 @@ func (x *RunRequested) GetConfigSequence() uint64 {
 	return 0
 }
 
+func (x *RunRequested) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *RunRequested) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *RunRequested) GetSaid() string {
+	if x != nil {
+		return x.Said
+	}
+	return ""
+}
+
+func (x *RunRequested) GetStartAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartAfter
+	}
+	return nil
+}
+
+func (x *RunRequested) GetDespiteHold() string {
+	if x != nil {
+		return x.DespiteHold
+	}
+	return ""
+}
+
 // CarriedStep is a finished step of an earlier run that counts as finished here.
 type CarriedStep struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -467,7 +523,11 @@ type Origin struct {
 	// Thread the request was made in, if any.
 	ThreadTs string `protobuf:"bytes,4,opt,name=thread_ts,json=threadTs,proto3" json:"thread_ts,omitempty"`
 	// The person's own message, if any: it gets the reactions.
-	MessageTs     string `protobuf:"bytes,5,opt,name=message_ts,json=messageTs,proto3" json:"message_ts,omitempty"`
+	MessageTs string `protobuf:"bytes,5,opt,name=message_ts,json=messageTs,proto3" json:"message_ts,omitempty"`
+	// Webhook project or "NAMESPACE/SCHEDULE".
+	Source string `protobuf:"bytes,6,opt,name=source,proto3" json:"source,omitempty"`
+	// Permalink or page of what caused it; may be empty.
+	Url           string `protobuf:"bytes,7,opt,name=url,proto3" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -533,6 +593,20 @@ func (x *Origin) GetThreadTs() string {
 func (x *Origin) GetMessageTs() string {
 	if x != nil {
 		return x.MessageTs
+	}
+	return ""
+}
+
+func (x *Origin) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Origin) GetUrl() string {
+	if x != nil {
+		return x.Url
 	}
 	return ""
 }
@@ -1003,7 +1077,13 @@ type StepOutput struct {
 	// The last lines, secrets masked, for the card's thread.
 	Tail string `protobuf:"bytes,3,opt,name=tail,proto3" json:"tail,omitempty"`
 	// Said of the attempt, such as "2 processes were left behind and killed".
-	Note          string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	Note string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	// Standard output of a step whose plan reports it, secrets masked: the text
+	// while it is small, else the name of an object. Neither when it was empty.
+	Stdout       []byte `protobuf:"bytes,5,opt,name=stdout,proto3" json:"stdout,omitempty"`
+	StdoutObject string `protobuf:"bytes,6,opt,name=stdout_object,json=stdoutObject,proto3" json:"stdout_object,omitempty"`
+	// Bytes of standard output, before report_limit cut it.
+	StdoutBytes   uint64 `protobuf:"varint,7,opt,name=stdout_bytes,json=stdoutBytes,proto3" json:"stdout_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1064,6 +1144,27 @@ func (x *StepOutput) GetNote() string {
 		return x.Note
 	}
 	return ""
+}
+
+func (x *StepOutput) GetStdout() []byte {
+	if x != nil {
+		return x.Stdout
+	}
+	return nil
+}
+
+func (x *StepOutput) GetStdoutObject() string {
+	if x != nil {
+		return x.StdoutObject
+	}
+	return ""
+}
+
+func (x *StepOutput) GetStdoutBytes() uint64 {
+	if x != nil {
+		return x.StdoutBytes
+	}
+	return 0
 }
 
 // StepAsked waits for a person to say what became of an interrupted step.
@@ -1392,8 +1493,11 @@ type SourceResolved struct {
 	Fence uint64                 `protobuf:"varint,1,opt,name=fence,proto3" json:"fence,omitempty"`
 	// Git commit, or digest of a path source.
 	Commit string `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
-	// "git" or "path".
-	Kind          string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// "git", "path" or "url".
+	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Why the source could not be fetched, so that its last good copy was used;
+	// empty: it is fresh.
+	Stale         string `protobuf:"bytes,4,opt,name=stale,proto3" json:"stale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1449,6 +1553,76 @@ func (x *SourceResolved) GetKind() string {
 	return ""
 }
 
+func (x *SourceResolved) GetStale() string {
+	if x != nil {
+		return x.Stale
+	}
+	return ""
+}
+
+// RunNoted is something that the job itself said while it ran: a message of its
+// own beside the report.
+type RunNoted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unique within the run; a repeated id changes nothing.
+	Id            string        `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Text          string        `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	Format        Report_Format `protobuf:"varint,3,opt,name=format,proto3,enum=slipway.event.v1.Report_Format" json:"format,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunNoted) Reset() {
+	*x = RunNoted{}
+	mi := &file_slipway_event_v1_run_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunNoted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunNoted) ProtoMessage() {}
+
+func (x *RunNoted) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_event_v1_run_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunNoted.ProtoReflect.Descriptor instead.
+func (*RunNoted) Descriptor() ([]byte, []int) {
+	return file_slipway_event_v1_run_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RunNoted) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RunNoted) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *RunNoted) GetFormat() Report_Format {
+	if x != nil {
+		return x.Format
+	}
+	return Report_FORMAT_UNSPECIFIED
+}
+
 // RunEnded is the one terminal event of a run that was not refused.
 type RunEnded struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -1465,7 +1639,7 @@ type RunEnded struct {
 
 func (x *RunEnded) Reset() {
 	*x = RunEnded{}
-	mi := &file_slipway_event_v1_run_proto_msgTypes[17]
+	mi := &file_slipway_event_v1_run_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1651,7 @@ func (x *RunEnded) String() string {
 func (*RunEnded) ProtoMessage() {}
 
 func (x *RunEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_run_proto_msgTypes[17]
+	mi := &file_slipway_event_v1_run_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +1664,7 @@ func (x *RunEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunEnded.ProtoReflect.Descriptor instead.
 func (*RunEnded) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_run_proto_rawDescGZIP(), []int{17}
+	return file_slipway_event_v1_run_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RunEnded) GetFence() uint64 {
@@ -1532,7 +1706,7 @@ var File_slipway_event_v1_run_proto protoreflect.FileDescriptor
 
 const file_slipway_event_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x1aslipway/event/v1/run.proto\x12\x10slipway.event.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bslipway/event/v1/plan.proto\"\x94\x04\n" +
+	"\x1aslipway/event/v1/run.proto\x12\x10slipway.event.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bslipway/event/v1/plan.proto\"\xb8\x05\n" +
 	"\fRunRequested\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x1a\n" +
 	"\bidentity\x18\x02 \x01(\tR\bidentity\x12\x16\n" +
@@ -1548,27 +1722,38 @@ const file_slipway_event_v1_run_proto_rawDesc = "" +
 	"\bretry_of\x18\n" +
 	" \x01(\tR\aretryOf\x127\n" +
 	"\acarried\x18\v \x03(\v2\x1d.slipway.event.v1.CarriedStepR\acarried\x12'\n" +
-	"\x0fconfig_sequence\x18\f \x01(\x04R\x0econfigSequence\x1a=\n" +
+	"\x0fconfig_sequence\x18\f \x01(\x04R\x0econfigSequence\x12\x1c\n" +
+	"\tnamespace\x18\r \x01(\tR\tnamespace\x12\x10\n" +
+	"\x03job\x18\x0e \x01(\tR\x03job\x12\x12\n" +
+	"\x04said\x18\x0f \x01(\tR\x04said\x12;\n" +
+	"\vstart_after\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"startAfter\x12!\n" +
+	"\fdespite_hold\x18\x11 \x01(\tR\vdespiteHold\x1a=\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"m\n" +
 	"\vCarriedStep\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\rR\x04step\x12\x10\n" +
 	"\x03run\x18\x02 \x01(\tR\x03run\x128\n" +
-	"\tartefacts\x18\x03 \x03(\v2\x1a.slipway.event.v1.ArtefactR\tartefacts\"\x8c\x02\n" +
+	"\tartefacts\x18\x03 \x03(\v2\x1a.slipway.event.v1.ArtefactR\tartefacts\"\xef\x02\n" +
 	"\x06Origin\x121\n" +
 	"\x04door\x18\x01 \x01(\x0e2\x1d.slipway.event.v1.Origin.DoorR\x04door\x12\x12\n" +
 	"\x04team\x18\x02 \x01(\tR\x04team\x12\x18\n" +
 	"\achannel\x18\x03 \x01(\tR\achannel\x12\x1b\n" +
 	"\tthread_ts\x18\x04 \x01(\tR\bthreadTs\x12\x1d\n" +
 	"\n" +
-	"message_ts\x18\x05 \x01(\tR\tmessageTs\"e\n" +
+	"message_ts\x18\x05 \x01(\tR\tmessageTs\x12\x16\n" +
+	"\x06source\x18\x06 \x01(\tR\x06source\x12\x10\n" +
+	"\x03url\x18\a \x01(\tR\x03url\"\x9d\x01\n" +
 	"\x04Door\x12\x14\n" +
 	"\x10DOOR_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12DOOR_SLASH_COMMAND\x10\x01\x12\x10\n" +
 	"\fDOOR_MENTION\x10\x02\x12\x0f\n" +
 	"\vDOOR_BUTTON\x10\x03\x12\f\n" +
-	"\bDOOR_API\x10\x04\"<\n" +
+	"\bDOOR_API\x10\x04\x12\x10\n" +
+	"\fDOOR_WEBHOOK\x10\x05\x12\x11\n" +
+	"\rDOOR_SCHEDULE\x10\x06\x12\x11\n" +
+	"\rDOOR_REMINDER\x10\a\"<\n" +
 	"\n" +
 	"RunRefused\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x1a\n" +
@@ -1614,13 +1799,16 @@ const file_slipway_event_v1_run_proto_rawDesc = "" +
 	"\x05fence\x18\x01 \x01(\x04R\x05fence\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\rR\x04step\x12\x18\n" +
 	"\aattempt\x18\x03 \x01(\rR\aattempt\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"h\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xc8\x01\n" +
 	"\n" +
 	"StepOutput\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x1c\n" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12\x12\n" +
 	"\x04tail\x18\x03 \x01(\tR\x04tail\x12\x12\n" +
-	"\x04note\x18\x04 \x01(\tR\x04note\"\x89\x01\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\x12\x16\n" +
+	"\x06stdout\x18\x05 \x01(\fR\x06stdout\x12#\n" +
+	"\rstdout_object\x18\x06 \x01(\tR\fstdoutObject\x12!\n" +
+	"\fstdout_bytes\x18\a \x01(\x04R\vstdoutBytes\"\x89\x01\n" +
 	"\tStepAsked\x12\x14\n" +
 	"\x05fence\x18\x01 \x01(\x04R\x05fence\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\rR\x04step\x12\x1a\n" +
@@ -1643,11 +1831,16 @@ const file_slipway_event_v1_run_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\";\n" +
 	"\vClaimLapsed\x12\x14\n" +
 	"\x05fence\x18\x01 \x01(\x04R\x05fence\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"R\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"h\n" +
 	"\x0eSourceResolved\x12\x14\n" +
 	"\x05fence\x18\x01 \x01(\x04R\x05fence\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\tR\x06commit\x12\x12\n" +
-	"\x04kind\x18\x03 \x01(\tR\x04kind\"\xde\x02\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05stale\x18\x04 \x01(\tR\x05stale\"g\n" +
+	"\bRunNoted\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x127\n" +
+	"\x06format\x18\x03 \x01(\x0e2\x1f.slipway.event.v1.Report.FormatR\x06format\"\xde\x02\n" +
 	"\bRunEnded\x12\x14\n" +
 	"\x05fence\x18\x01 \x01(\x04R\x05fence\x12<\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\".slipway.event.v1.RunEnded.OutcomeR\aoutcome\x12\x16\n" +
@@ -1677,7 +1870,7 @@ func file_slipway_event_v1_run_proto_rawDescGZIP() []byte {
 }
 
 var file_slipway_event_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_slipway_event_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_slipway_event_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_slipway_event_v1_run_proto_goTypes = []any{
 	(Origin_Door)(0),              // 0: slipway.event.v1.Origin.Door
 	(StepFailed_Cause)(0),         // 1: slipway.event.v1.StepFailed.Cause
@@ -1700,35 +1893,39 @@ var file_slipway_event_v1_run_proto_goTypes = []any{
 	(*ClaimReleased)(nil),         // 18: slipway.event.v1.ClaimReleased
 	(*ClaimLapsed)(nil),           // 19: slipway.event.v1.ClaimLapsed
 	(*SourceResolved)(nil),        // 20: slipway.event.v1.SourceResolved
-	(*RunEnded)(nil),              // 21: slipway.event.v1.RunEnded
-	nil,                           // 22: slipway.event.v1.RunRequested.ParametersEntry
-	(*Plan)(nil),                  // 23: slipway.event.v1.Plan
-	(*Artefact)(nil),              // 24: slipway.event.v1.Artefact
+	(*RunNoted)(nil),              // 21: slipway.event.v1.RunNoted
+	(*RunEnded)(nil),              // 22: slipway.event.v1.RunEnded
+	nil,                           // 23: slipway.event.v1.RunRequested.ParametersEntry
+	(*Plan)(nil),                  // 24: slipway.event.v1.Plan
 	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
+	(*Artefact)(nil),              // 26: slipway.event.v1.Artefact
+	(Report_Format)(0),            // 27: slipway.event.v1.Report.Format
+	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
 }
 var file_slipway_event_v1_run_proto_depIdxs = []int32{
-	23, // 0: slipway.event.v1.RunRequested.plan:type_name -> slipway.event.v1.Plan
-	22, // 1: slipway.event.v1.RunRequested.parameters:type_name -> slipway.event.v1.RunRequested.ParametersEntry
+	24, // 0: slipway.event.v1.RunRequested.plan:type_name -> slipway.event.v1.Plan
+	23, // 1: slipway.event.v1.RunRequested.parameters:type_name -> slipway.event.v1.RunRequested.ParametersEntry
 	6,  // 2: slipway.event.v1.RunRequested.origin:type_name -> slipway.event.v1.Origin
 	5,  // 3: slipway.event.v1.RunRequested.carried:type_name -> slipway.event.v1.CarriedStep
-	24, // 4: slipway.event.v1.CarriedStep.artefacts:type_name -> slipway.event.v1.Artefact
-	0,  // 5: slipway.event.v1.Origin.door:type_name -> slipway.event.v1.Origin.Door
-	24, // 6: slipway.event.v1.StepFinished.artefacts:type_name -> slipway.event.v1.Artefact
-	13, // 7: slipway.event.v1.StepFinished.output:type_name -> slipway.event.v1.StepOutput
-	1,  // 8: slipway.event.v1.StepFailed.cause:type_name -> slipway.event.v1.StepFailed.Cause
-	13, // 9: slipway.event.v1.StepFailed.output:type_name -> slipway.event.v1.StepOutput
-	25, // 10: slipway.event.v1.StepFailed.retry_at:type_name -> google.protobuf.Timestamp
-	25, // 11: slipway.event.v1.StepAsked.deadline:type_name -> google.protobuf.Timestamp
-	2,  // 12: slipway.event.v1.StepAnswered.answer:type_name -> slipway.event.v1.StepAnswered.Answer
-	25, // 13: slipway.event.v1.TimeoutRequested.deadline:type_name -> google.protobuf.Timestamp
-	3,  // 14: slipway.event.v1.RunEnded.outcome:type_name -> slipway.event.v1.RunEnded.Outcome
-	26, // 15: slipway.event.v1.RunEnded.elapsed:type_name -> google.protobuf.Duration
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	25, // 4: slipway.event.v1.RunRequested.start_after:type_name -> google.protobuf.Timestamp
+	26, // 5: slipway.event.v1.CarriedStep.artefacts:type_name -> slipway.event.v1.Artefact
+	0,  // 6: slipway.event.v1.Origin.door:type_name -> slipway.event.v1.Origin.Door
+	26, // 7: slipway.event.v1.StepFinished.artefacts:type_name -> slipway.event.v1.Artefact
+	13, // 8: slipway.event.v1.StepFinished.output:type_name -> slipway.event.v1.StepOutput
+	1,  // 9: slipway.event.v1.StepFailed.cause:type_name -> slipway.event.v1.StepFailed.Cause
+	13, // 10: slipway.event.v1.StepFailed.output:type_name -> slipway.event.v1.StepOutput
+	25, // 11: slipway.event.v1.StepFailed.retry_at:type_name -> google.protobuf.Timestamp
+	25, // 12: slipway.event.v1.StepAsked.deadline:type_name -> google.protobuf.Timestamp
+	2,  // 13: slipway.event.v1.StepAnswered.answer:type_name -> slipway.event.v1.StepAnswered.Answer
+	25, // 14: slipway.event.v1.TimeoutRequested.deadline:type_name -> google.protobuf.Timestamp
+	27, // 15: slipway.event.v1.RunNoted.format:type_name -> slipway.event.v1.Report.Format
+	3,  // 16: slipway.event.v1.RunEnded.outcome:type_name -> slipway.event.v1.RunEnded.Outcome
+	28, // 17: slipway.event.v1.RunEnded.elapsed:type_name -> google.protobuf.Duration
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_slipway_event_v1_run_proto_init() }
@@ -1743,7 +1940,7 @@ func file_slipway_event_v1_run_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_event_v1_run_proto_rawDesc), len(file_slipway_event_v1_run_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -39,6 +39,13 @@ const (
 	LaneServiceWatchLanesProcedure = "/slipway.api.v1.LaneService/WatchLanes"
 	// LaneServiceReleaseSlotProcedure is the fully-qualified name of the LaneService's ReleaseSlot RPC.
 	LaneServiceReleaseSlotProcedure = "/slipway.api.v1.LaneService/ReleaseSlot"
+	// LaneServiceSetLaneProcedure is the fully-qualified name of the LaneService's SetLane RPC.
+	LaneServiceSetLaneProcedure = "/slipway.api.v1.LaneService/SetLane"
+	// LaneServiceHoldJobProcedure is the fully-qualified name of the LaneService's HoldJob RPC.
+	LaneServiceHoldJobProcedure = "/slipway.api.v1.LaneService/HoldJob"
+	// LaneServiceReleaseHoldsProcedure is the fully-qualified name of the LaneService's ReleaseHolds
+	// RPC.
+	LaneServiceReleaseHoldsProcedure = "/slipway.api.v1.LaneService/ReleaseHolds"
 )
 
 // LaneServiceClient is a client for the slipway.api.v1.LaneService service.
@@ -51,6 +58,14 @@ type LaneServiceClient interface {
 	// decision, recorded with its reason. failed_precondition: the run is whole;
 	// cancel it instead.
 	ReleaseSlot(context.Context, *v1.ReleaseSlotRequest) (*v1.ReleaseSlotResponse, error)
+	// SetLane changes a lane's limit, or pauses or resumes it, recorded with who
+	// and why. It wins over the configuration until it is given back.
+	SetLane(context.Context, *v1.SetLaneRequest) (*v1.SetLaneResponse, error)
+	// HoldJob keeps a job from starting from one moment to another.
+	// invalid_argument: a window that is over or runs backwards.
+	HoldJob(context.Context, *v1.HoldJobRequest) (*v1.HoldJobResponse, error)
+	// ReleaseHolds ends every hold of a job, or one of them.
+	ReleaseHolds(context.Context, *v1.ReleaseHoldsRequest) (*v1.ReleaseHoldsResponse, error)
 }
 
 // NewLaneServiceClient constructs a client for the slipway.api.v1.LaneService service. By default,
@@ -83,14 +98,35 @@ func NewLaneServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(laneServiceMethods.ByName("ReleaseSlot")),
 			connect.WithClientOptions(opts...),
 		),
+		setLane: connect.NewClient[v1.SetLaneRequest, v1.SetLaneResponse](
+			httpClient,
+			baseURL+LaneServiceSetLaneProcedure,
+			connect.WithSchema(laneServiceMethods.ByName("SetLane")),
+			connect.WithClientOptions(opts...),
+		),
+		holdJob: connect.NewClient[v1.HoldJobRequest, v1.HoldJobResponse](
+			httpClient,
+			baseURL+LaneServiceHoldJobProcedure,
+			connect.WithSchema(laneServiceMethods.ByName("HoldJob")),
+			connect.WithClientOptions(opts...),
+		),
+		releaseHolds: connect.NewClient[v1.ReleaseHoldsRequest, v1.ReleaseHoldsResponse](
+			httpClient,
+			baseURL+LaneServiceReleaseHoldsProcedure,
+			connect.WithSchema(laneServiceMethods.ByName("ReleaseHolds")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // laneServiceClient implements LaneServiceClient.
 type laneServiceClient struct {
-	listLanes   *connect.Client[v1.ListLanesRequest, v1.ListLanesResponse]
-	watchLanes  *connect.Client[v1.WatchLanesRequest, v1.WatchLanesResponse]
-	releaseSlot *connect.Client[v1.ReleaseSlotRequest, v1.ReleaseSlotResponse]
+	listLanes    *connect.Client[v1.ListLanesRequest, v1.ListLanesResponse]
+	watchLanes   *connect.Client[v1.WatchLanesRequest, v1.WatchLanesResponse]
+	releaseSlot  *connect.Client[v1.ReleaseSlotRequest, v1.ReleaseSlotResponse]
+	setLane      *connect.Client[v1.SetLaneRequest, v1.SetLaneResponse]
+	holdJob      *connect.Client[v1.HoldJobRequest, v1.HoldJobResponse]
+	releaseHolds *connect.Client[v1.ReleaseHoldsRequest, v1.ReleaseHoldsResponse]
 }
 
 // ListLanes calls slipway.api.v1.LaneService.ListLanes.
@@ -116,6 +152,33 @@ func (c *laneServiceClient) ReleaseSlot(ctx context.Context, req *v1.ReleaseSlot
 	return nil, err
 }
 
+// SetLane calls slipway.api.v1.LaneService.SetLane.
+func (c *laneServiceClient) SetLane(ctx context.Context, req *v1.SetLaneRequest) (*v1.SetLaneResponse, error) {
+	response, err := c.setLane.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// HoldJob calls slipway.api.v1.LaneService.HoldJob.
+func (c *laneServiceClient) HoldJob(ctx context.Context, req *v1.HoldJobRequest) (*v1.HoldJobResponse, error) {
+	response, err := c.holdJob.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ReleaseHolds calls slipway.api.v1.LaneService.ReleaseHolds.
+func (c *laneServiceClient) ReleaseHolds(ctx context.Context, req *v1.ReleaseHoldsRequest) (*v1.ReleaseHoldsResponse, error) {
+	response, err := c.releaseHolds.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // LaneServiceHandler is an implementation of the slipway.api.v1.LaneService service.
 type LaneServiceHandler interface {
 	// ListLanes lists every lane that was ever used.
@@ -126,6 +189,14 @@ type LaneServiceHandler interface {
 	// decision, recorded with its reason. failed_precondition: the run is whole;
 	// cancel it instead.
 	ReleaseSlot(context.Context, *v1.ReleaseSlotRequest) (*v1.ReleaseSlotResponse, error)
+	// SetLane changes a lane's limit, or pauses or resumes it, recorded with who
+	// and why. It wins over the configuration until it is given back.
+	SetLane(context.Context, *v1.SetLaneRequest) (*v1.SetLaneResponse, error)
+	// HoldJob keeps a job from starting from one moment to another.
+	// invalid_argument: a window that is over or runs backwards.
+	HoldJob(context.Context, *v1.HoldJobRequest) (*v1.HoldJobResponse, error)
+	// ReleaseHolds ends every hold of a job, or one of them.
+	ReleaseHolds(context.Context, *v1.ReleaseHoldsRequest) (*v1.ReleaseHoldsResponse, error)
 }
 
 // NewLaneServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -154,6 +225,24 @@ func NewLaneServiceHandler(svc LaneServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(laneServiceMethods.ByName("ReleaseSlot")),
 		connect.WithHandlerOptions(opts...),
 	)
+	laneServiceSetLaneHandler := connect.NewUnaryHandlerSimple(
+		LaneServiceSetLaneProcedure,
+		svc.SetLane,
+		connect.WithSchema(laneServiceMethods.ByName("SetLane")),
+		connect.WithHandlerOptions(opts...),
+	)
+	laneServiceHoldJobHandler := connect.NewUnaryHandlerSimple(
+		LaneServiceHoldJobProcedure,
+		svc.HoldJob,
+		connect.WithSchema(laneServiceMethods.ByName("HoldJob")),
+		connect.WithHandlerOptions(opts...),
+	)
+	laneServiceReleaseHoldsHandler := connect.NewUnaryHandlerSimple(
+		LaneServiceReleaseHoldsProcedure,
+		svc.ReleaseHolds,
+		connect.WithSchema(laneServiceMethods.ByName("ReleaseHolds")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/slipway.api.v1.LaneService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case LaneServiceListLanesProcedure:
@@ -162,6 +251,12 @@ func NewLaneServiceHandler(svc LaneServiceHandler, opts ...connect.HandlerOption
 			laneServiceWatchLanesHandler.ServeHTTP(w, r)
 		case LaneServiceReleaseSlotProcedure:
 			laneServiceReleaseSlotHandler.ServeHTTP(w, r)
+		case LaneServiceSetLaneProcedure:
+			laneServiceSetLaneHandler.ServeHTTP(w, r)
+		case LaneServiceHoldJobProcedure:
+			laneServiceHoldJobHandler.ServeHTTP(w, r)
+		case LaneServiceReleaseHoldsProcedure:
+			laneServiceReleaseHoldsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -181,4 +276,16 @@ func (UnimplementedLaneServiceHandler) WatchLanes(context.Context, *v1.WatchLane
 
 func (UnimplementedLaneServiceHandler) ReleaseSlot(context.Context, *v1.ReleaseSlotRequest) (*v1.ReleaseSlotResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("slipway.api.v1.LaneService.ReleaseSlot is not implemented"))
+}
+
+func (UnimplementedLaneServiceHandler) SetLane(context.Context, *v1.SetLaneRequest) (*v1.SetLaneResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("slipway.api.v1.LaneService.SetLane is not implemented"))
+}
+
+func (UnimplementedLaneServiceHandler) HoldJob(context.Context, *v1.HoldJobRequest) (*v1.HoldJobResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("slipway.api.v1.LaneService.HoldJob is not implemented"))
+}
+
+func (UnimplementedLaneServiceHandler) ReleaseHolds(context.Context, *v1.ReleaseHoldsRequest) (*v1.ReleaseHoldsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("slipway.api.v1.LaneService.ReleaseHolds is not implemented"))
 }
