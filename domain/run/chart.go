@@ -21,6 +21,7 @@ var Transitions = []Transition{
 	{Queued, "RunClaimed", Running},
 	{Queued, "RunEnded", Cancelled},
 	{Queued, "RunEnded", TimedOut},
+	{Queued, "RunEnded", Merged},
 	{Running, "StepFailed", Waiting},
 	{Running, "StepAsked", Waiting},
 	{Running, "ClaimReleased", Waiting},
@@ -49,7 +50,7 @@ func Chart() string {
 		}
 		fmt.Fprintf(&b, "    %s --> %s: %s\n", from, name(t.To), t.Event)
 	}
-	for s := Succeeded; s <= Refused; s++ {
+	for s := Succeeded; s <= Merged; s++ {
 		fmt.Fprintf(&b, "    %s --> [*]\n", name(s))
 	}
 	return b.String()

@@ -22,7 +22,9 @@ type Request struct {
 type RequestCancel struct{ Reason string }
 
 // Expire says what time it is; it ends or stops a run whose deadline passed.
-type Expire struct{ Now time.Time }
+// Held is when the last hold ended that kept it from starting: the wait for a
+// slot counts from there.
+type Expire struct{ Now, Held time.Time }
 
 // TakeClaim gives a runner the run and opens the step that is due.
 type TakeClaim struct {
@@ -98,6 +100,23 @@ type Lapse struct {
 	Now    time.Time
 }
 
+// Yield ends a waiting run that will not execute, because its lane decided that
+// Into does so for it, has taken its place, or was there first.
+type Yield struct {
+	Into   string
+	Kind   eventv1.Absorbed_Kind
+	Reason string
+	Now    time.Time
+}
+
+// Say adds a note of the job itself.
+type Say struct {
+	ID, Text string
+	Format   eventv1.Report_Format
+}
+
+func (Yield) command()         {}
+func (Say) command()           {}
 func (Request) command()       {}
 func (RequestCancel) command() {}
 func (Expire) command()        {}
@@ -134,6 +153,8 @@ var (
 	ErrNoAsk     = &Refusal{"E-RUN-NOASK", "the run asks nothing"}
 	ErrNoGrant   = &Refusal{"E-RUN-NOGRANT", "the run has no slot"}
 	ErrStopping  = &Refusal{"E-RUN-STOPPING", "the run is being stopped"}
+	ErrNotes     = &Refusal{"E-RUN-NOTES", "the run has said enough"}
+	ErrDouble    = &Refusal{"E-RUN-DOUBLE", "the same is waiting or running already"}
 	ErrRetryLive = &Refusal{"E-RUN-LIVE", "the run has not ended yet"}
 )
 

@@ -39,7 +39,9 @@ func Fold(s State, at At, e *eventv1.Event) State {
 	case *eventv1.Event_ClaimReleased, *eventv1.Event_ClaimLapsed:
 		s.Claim, s.Unclaimed = Claim{}, at.Time
 	case *eventv1.Event_SourceResolved:
-		s.Commit = k.SourceResolved.GetCommit()
+		s.Commit, s.Stale = k.SourceResolved.GetCommit(), k.SourceResolved.GetStale()
+	case *eventv1.Event_RunNoted:
+		s = noted(s, at, k.RunNoted)
 	case *eventv1.Event_CancelRequested:
 		s.Cancel = &Cancel{By: at.Actor, Reason: k.CancelRequested.GetReason(), At: at.Time}
 	case *eventv1.Event_TimeoutRequested:
@@ -99,7 +101,11 @@ func requested(s State, at At, e *eventv1.RunRequested) State {
 		ID: e.GetRun(), Identity: e.GetIdentity(), Digest: e.GetDigest(),
 		Service: e.GetService(), Environment: e.GetEnvironment(), Version: e.GetVersion(), Parameters: e.GetParameters(),
 		Plan: e.GetPlan(), Requester: at.Actor, Origin: e.GetOrigin(), RetryOf: e.GetRetryOf(), ConfigSequence: e.GetConfigSequence(),
+		Namespace: e.GetNamespace(), Job: e.GetJob(), Said: e.GetSaid(), DespiteHold: e.GetDespiteHold(),
 		Status: Queued, Created: at.Time, Sequence: at.Sequence, TraceParent: at.TraceParent, Command: at.Command,
+	}
+	if e.GetStartAfter() != nil {
+		s.StartAfter = e.GetStartAfter().AsTime()
 	}
 	s.Steps = make([]Step, len(e.GetPlan().GetSteps()))
 	for i, p := range e.GetPlan().GetSteps() {
@@ -141,13 +147,23 @@ func started(st *Step, at At, e *eventv1.StepStarted) {
 func finished(st *Step, at At, e *eventv1.StepFinished) {
 	st.Status, st.Finished, st.Artefacts = StepSucceeded, at.Time, e.GetArtefacts()
 	st.ExitCode, st.Error, st.Tail, st.Interrupted = 0, "", "", false
-	st.Note = e.GetOutput().GetNote()
+	st.printed(e.GetOutput())
+}
+
+func (st *Step) printed(o *eventv1.StepOutput) {
+	st.Note, st.Stdout, st.StdoutObject, st.StdoutBytes = o.GetNote(), o.GetStdout(), o.GetStdoutObject(), o.GetStdoutBytes()
+}
+
+func noted(s State, at At, e *eventv1.RunNoted) State {
+	s.Notes = append(slices.Clone(s.Notes), Note{ID: e.GetId(), Text: e.GetText(), Format: e.GetFormat(), Sequence: at.Sequence})
+	return s
 }
 
 func failed(st *Step, at At, e *eventv1.StepFailed) {
 	st.Status, st.Finished = StepFailed, at.Time
 	st.ExitCode, st.Error = e.GetExitCode(), e.GetError()
-	st.Tail, st.Note = e.GetOutput().GetTail(), e.GetOutput().GetNote()
+	st.Tail = e.GetOutput().GetTail()
+	st.printed(e.GetOutput())
 	if e.GetCause() != eventv1.StepFailed_CAUSE_STOPPED {
 		st.Failures++
 	}
@@ -173,6 +189,7 @@ func ended(s State, at At, e *eventv1.RunEnded) State {
 		status = Failed
 	}
 	s.Status, s.Reason, s.Finished = status, e.GetReason(), at.Time
+	s.MergedInto = e.GetMergedInto()
 	s.Claim, s.Question = Claim{}, nil
 	return s
 }

@@ -29,7 +29,7 @@ func drawCommand(t *rapid.T, w *world) run.Command {
 		attempt = w.state.Steps[at].Attempts
 	}
 	runner := rapid.SampledFrom([]string{"r1", "r2"}).Draw(t, "runner")
-	switch rapid.IntRange(0, 10).Draw(t, "command") {
+	switch rapid.IntRange(0, 12).Draw(t, "command") {
 	case 0:
 		return run.RequestCancel{Reason: "r"}
 	case 1:
@@ -47,6 +47,10 @@ func drawCommand(t *rapid.T, w *world) run.Command {
 		}
 	case 8:
 		return run.Stop{Fence: fence, Now: w.now}
+	case 10:
+		return run.Yield{Into: "j-other", Kind: rapid.SampledFrom([]eventv1.Absorbed_Kind{eventv1.Absorbed_KIND_MERGED, eventv1.Absorbed_KIND_SUPERSEDED, eventv1.Absorbed_KIND_REJECTED}).Draw(t, "kind"), Reason: "r", Now: w.now}
+	case 11:
+		return run.Say{ID: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "note"), Text: "hello"}
 	case 9:
 		return run.Lapse{Fence: fence, Reason: "gone", Now: w.now}
 	default:
@@ -121,7 +125,7 @@ func checkReplay(t *rapid.T, w *world) {
 			if again.Status != from && !allowed(from, kind(e), again.Status) {
 				t.Fatalf("%s led from %s to %s, which the table does not list", kind(e), from, again.Status)
 			}
-			if e.GetRunEnded() != nil {
+			if e.GetRunEnded() != nil || e.GetRunRefused() != nil {
 				ends++
 			}
 		}

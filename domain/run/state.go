@@ -64,6 +64,19 @@ type Step struct {
 	Note        string
 	Artefacts   []*eventv1.Artefact
 	CarriedFrom string
+	// What a reporting step printed: the text, or the object that holds it, and
+	// its size in bytes before any cut.
+	Stdout       []byte
+	StdoutObject string
+	StdoutBytes  uint64
+}
+
+// Note is something that a job said while it ran.
+type Note struct {
+	ID       string
+	Text     string
+	Format   eventv1.Report_Format
+	Sequence uint64
 }
 
 // Claim is a runner's exclusive right to a run. Fence 0: no claim.
@@ -108,6 +121,12 @@ type State struct {
 	Command                       string // id of the command that asked for the run
 	ConfigSequence                uint64
 
+	// Of a job; empty for a deployment.
+	Namespace, Job string
+	Said           string    // what was typed after the namespace
+	StartAfter     time.Time // no slot before; zero: at once
+	DespiteHold    string    // why holds do not stop it; empty: they do
+
 	Status   Status
 	Reason   string // of the end
 	Code     string // of the refusal
@@ -119,6 +138,10 @@ type State struct {
 	Deadline time.Time // set once the run's own deadline has passed
 	Question *Question
 	Commit   string // what was checked out
+	Stale    string // why the source is its last good copy; empty: it is fresh
+	// MergedInto is the run that executes for this one, or took its place.
+	MergedInto string
+	Notes      []Note
 
 	Created, Started, Finished, Unclaimed time.Time
 
@@ -142,6 +165,25 @@ func (s *State) Claimed() bool { return s.Claim.Fence != 0 }
 
 // Stopping tells whether the run is to end before its steps are done.
 func (s *State) Stopping() bool { return s.Cancel != nil || !s.Deadline.IsZero() }
+
+// IsJob tells whether the run has no target.
+func (s *State) IsJob() bool { return s.Job != "" }
+
+// Name is what people call the run: "NAMESPACE JOB", or
+// "SERVICE@VERSION to ENVIRONMENT".
+func (s *State) Name() string {
+	if s.IsJob() {
+		return s.Namespace + " " + s.Job
+	}
+	name := s.Service
+	if s.Version != "" {
+		name += "@" + s.Version
+	}
+	if s.Environment != "" {
+		name += " to " + s.Environment
+	}
+	return name
+}
 
 // derive says the status of a run that has not ended from what it holds.
 func (s *State) derive() Status {

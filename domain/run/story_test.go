@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/slipway-hq/slipway/domain/run"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 	"github.com/slipway-hq/slipway/internal/story"
@@ -88,6 +90,9 @@ func (w *world) command(t *testing.T, l story.Line) run.Command {
 			i, _ := strconv.Atoi(n)
 			r.Event.Carried = append(r.Event.Carried, &eventv1.CarriedStep{Step: uint32(i), Run: "d-older"}) //nolint:gosec // small
 		}
+		if d := duration("delay"); d > 0 {
+			r.Event.StartAfter = timestamppb.New(w.now.Add(d))
+		}
 		if why := l.Arg("refuse", ""); why != "" {
 			r.Refusal = &run.Refusal{Code: "E-DENIED", Sentence: why}
 		}
@@ -113,6 +118,11 @@ func (w *world) command(t *testing.T, l story.Line) run.Command {
 		return run.RequestCancel{Reason: l.Arg("reason", "")}
 	case "expire":
 		return run.Expire{Now: w.now}
+	case "yield":
+		kinds := map[string]eventv1.Absorbed_Kind{"merged": eventv1.Absorbed_KIND_MERGED, "superseded": eventv1.Absorbed_KIND_SUPERSEDED, "rejected": eventv1.Absorbed_KIND_REJECTED}
+		return run.Yield{Into: l.Arg("into", "j-older"), Kind: kinds[l.Arg("kind", "merged")], Reason: l.Arg("reason", "j-older executes for both"), Now: w.now}
+	case "say":
+		return run.Say{ID: l.Arg("id", "n1"), Text: l.Arg("text", "half way"), Format: eventv1.Report_FORMAT_TEXT}
 	case "lapse":
 		return run.Lapse{Fence: fence, Reason: "lease ran out", Now: w.now}
 	case "release":

@@ -295,7 +295,7 @@ func (d *dispatcher) sweep(ctx context.Context) {
 			if s.Status.Ended() || l.Quarantined != "" {
 				return
 			}
-			if at, _ := s.Due(); !at.IsZero() && !now.Before(at) {
+			if at, _ := s.Due(time.Time{}); !at.IsZero() && !now.Before(at) {
 				due = append(due, overdue{s.ID, run.Expire{Now: now}})
 			}
 			switch {
