@@ -1,0 +1,39 @@
+# a job says something while it runs; the same words with the same id count once
+request steps=build
+----
+commit 101
+  RunRequested
+queued
+
+say
+----
+refused: the run has not started. Nothing was posted
+
+claim
+----
+commit 102
+  RunClaimed by r1
+  StepStarted step 0 attempt 1 fence 0
+running
+
+say
+----
+commit 103
+  RunNoted
+running
+
+say
+----
+nothing to do
+running
+
+finish
+----
+commit 104
+  StepFinished step 0 attempt 1
+  RunEnded succeeded
+succeeded
+
+say id=n2
+----
+refused: the run has already ended: succeeded. Nothing was posted
