@@ -130,7 +130,7 @@ func (k *checker) service(name string, s Service) {
 		k.fault(at(base, "parameters"), "%d are given, at most %d are allowed", len(s.Parameters), MaxParameters)
 	}
 	for _, p := range names(s.Parameters) {
-		k.parameter(at(base, "parameters", p), p, s.Parameters[p])
+		k.parameter(at(base, "parameters", p), p, s.Parameters[p], builtinService, builtinEnvironment, builtinVersion)
 	}
 	if len(s.Aliases) > MaxAliases {
 		k.fault(at(base, "aliases"), "%d are given, at most %d are allowed", len(s.Aliases), MaxAliases)
@@ -193,11 +193,12 @@ func (k *checker) source(path []string, s Source) {
 
 var parameterForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
 
-func (k *checker) parameter(path []string, name string, p Parameter) {
+// parameter checks a parameter beside the words that Slipway fills in itself.
+func (k *checker) parameter(path []string, name string, p Parameter, taken ...string) {
 	switch {
 	case !parameterForm.MatchString(name) || len(name) > MaxName:
 		k.fault(path, "the name %q must be letters, digits, dashes and underscores, starting with a letter", name)
-	case isBuiltin(name) || name == "run":
+	case slices.Contains(taken, name) || name == "run":
 		k.fault(path, "the name %q is taken by Slipway itself; choose another", name)
 	}
 	if p.Type == "" {

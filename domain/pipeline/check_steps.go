@@ -45,17 +45,14 @@ func (k *checker) pipeline(base []string, p Pipeline, users []string) {
 			k.fault(at(path, "name"), "there is another step %q before it", s.Name)
 		}
 		seen[s.Name] = true
-		k.step(path, s, k.known(users))
+		k.step(path, s, forDeployment(k.known(users)))
 	}
 }
 
-// known says which placeholders every one of the services can fill. A pipeline
+// known says which parameters every one of the services has. A pipeline
 // that nobody uses is held only to its form.
 func (k *checker) known(users []string) func(string) bool {
 	return func(name string) bool {
-		if isBuiltin(name) {
-			return true
-		}
 		for _, u := range users {
 			if _, ok := k.config.Services[u].Parameters[name]; !ok {
 				return false
@@ -65,11 +62,11 @@ func (k *checker) known(users []string) func(string) bool {
 	}
 }
 
-func (k *checker) step(base []string, s Step, known func(string) bool) {
+func (k *checker) step(base []string, s Step, words vocabulary) {
 	if (s.Shell == "") == (len(s.Argv) == 0) {
 		k.fault(at(base, "run"), "a step needs run: one shell line, or a list of arguments")
 	}
-	k.templates(base, s, known)
+	k.templates(base, s, words)
 	k.stepLimits(base, s)
 	k.stepFiles(base, s)
 	k.stepEnvironment(base, s)
@@ -83,36 +80,36 @@ func (k *checker) step(base []string, s Step, known func(string) bool) {
 	}
 }
 
-func (k *checker) templates(base []string, s Step, known func(string) bool) {
+func (k *checker) templates(base []string, s Step, words vocabulary) {
 	report := func(path []string, faults []string) {
 		for _, why := range faults {
 			k.fault(path, "%s", why)
 		}
 	}
-	report(at(base, "run"), shellFaults(s.Shell, known))
-	report(at(base, "probe"), shellFaults(s.Probe, known))
+	report(at(base, "run"), shellFaults(s.Shell, words))
+	report(at(base, "probe"), shellFaults(s.Probe, words))
 	if len(s.Argv) > MaxArgs {
 		k.fault(at(base, "run"), "%d arguments are given, at most %d are allowed", len(s.Argv), MaxArgs)
 	}
 	for i, arg := range s.Argv {
 		path := at(base, "run", strconv.Itoa(i))
-		report(path, plainFaults(arg, known))
+		report(path, plainFaults(arg, words))
 		if i == 0 {
-			k.program(path, arg)
+			k.program(path, arg, words)
 		}
 	}
 	for _, name := range names(s.Env) {
-		report(at(base, "env", name), plainFaults(s.Env[name], known))
+		report(at(base, "env", name), plainFaults(s.Env[name], words))
 	}
 }
 
 // program checks the first argument: the asker must not choose what runs.
-func (k *checker) program(path []string, arg string) {
+func (k *checker) program(path []string, arg string, words vocabulary) {
 	if arg == "" {
 		k.fault(path, "the first argument is the program and cannot be empty")
 	}
 	for _, sp := range scanPlain(arg) {
-		if !sp.literal && sp.name != builtinService && sp.name != builtinEnvironment {
+		if !sp.literal && !slices.Contains(words.places, sp.name) {
 			k.fault(path, "{%s} is part of the command's own name, so the asker would choose what runs", sp.name)
 		}
 	}

@@ -2,26 +2,26 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// unfit says why the values of one request cannot be put into a step; empty
-// when they can. Check says the same of every request at once.
-func (s Step) unfit(values map[string]string) string {
-	known := func(name string) bool { _, ok := values[name]; return ok }
+// unfit says why what a request has for its placeholders cannot be put into a
+// step; empty when it can. Check says the same of every request at once.
+func (s Step) unfit(words vocabulary) string {
 	for _, line := range []string{s.Shell, s.Probe} {
-		if why := shellFaults(line, known); len(why) > 0 {
+		if why := shellFaults(line, words); len(why) > 0 {
 			return why[0]
 		}
 	}
 	for _, text := range s.Argv {
-		if why := plainFaults(text, known); len(why) > 0 {
+		if why := plainFaults(text, words); len(why) > 0 {
 			return why[0]
 		}
 	}
 	for _, k := range names(s.Env) {
-		if why := plainFaults(s.Env[k], known); len(why) > 0 {
+		if why := plainFaults(s.Env[k], words); len(why) > 0 {
 			return why[0]
 		}
 	}
@@ -29,7 +29,7 @@ func (s Step) unfit(values map[string]string) string {
 }
 
 // shellFaults lists what is wrong with a shell line.
-func shellFaults(line string, known func(string) bool) []string {
+func shellFaults(line string, words vocabulary) []string {
 	faults := textFaults(line)
 	spots, err := scanShell(line)
 	if err != nil {
@@ -38,11 +38,11 @@ func shellFaults(line string, known func(string) bool) []string {
 	for _, s := range spots {
 		switch {
 		case s.literal:
-		case !known(s.name):
-			faults = append(faults, unknownPlaceholder(s.name))
+		case !words.known(s.name):
+			faults = append(faults, words.unknown(s.name))
 		case s.why != "":
 			faults = append(faults, fmt.Sprintf("{%s} stands %s, where a value cannot be quoted safely; let it stand alone as {%s}, it is quoted for you, or give it to the step by env", s.name, s.why, s.name))
-		case s.command && s.name != builtinService && s.name != builtinEnvironment:
+		case s.command && !slices.Contains(words.places, s.name):
 			faults = append(faults, fmt.Sprintf("{%s} is part of the command's own name, so the asker would choose what runs", s.name))
 		}
 	}
@@ -50,21 +50,25 @@ func shellFaults(line string, known func(string) bool) []string {
 }
 
 // plainFaults lists what is wrong with a text that no shell reads.
-func plainFaults(text string, known func(string) bool) []string {
+func plainFaults(text string, words vocabulary) []string {
 	faults := textFaults(text)
 	for _, s := range scanPlain(text) {
-		if !s.literal && !known(s.name) {
-			faults = append(faults, unknownPlaceholder(s.name))
+		switch {
+		case s.literal:
+		case !words.known(s.name):
+			faults = append(faults, words.unknown(s.name))
+		case words.isSecret(s.name):
+			faults = append(faults, fmt.Sprintf("{%s} is a secret, which can stand in a shell line only; give it to the step by secrets", s.name))
 		}
 	}
 	return faults
 }
 
-func unknownPlaceholder(name string) string {
+func (v vocabulary) unknown(name string) string {
 	if name == "run" {
 		return "{run} is not known before the run exists; use $SLIPWAY_RUN"
 	}
-	return fmt.Sprintf("{%s} is neither a declared parameter nor service, environment or version; for literal braces write {{%s}}", name, name)
+	return fmt.Sprintf("{%s} is neither a declared parameter nor %s; for literal braces write {{%s}}", name, v.others, name)
 }
 
 func textFaults(text string) []string {

@@ -113,7 +113,8 @@ type Job struct {
 // it, and its placeholder stands for the value without it being in the plan.
 const TypeSecret ParameterType = "secret"
 
-// Param is a declared input of a job: a Parameter, or a secret by reference.
+// Param is a declared input of a job: a Parameter, or a secret by reference. An
+// empty Type means string; one without a default must be given.
 type Param struct {
 	Parameter
 	Secret Secret
@@ -154,6 +155,18 @@ type Report struct {
 	// Card is "auto" (default), "always" or "never".
 	Card string
 }
+
+// The formats of a report, and when a job has a card.
+const (
+	FormatText   = "text"
+	FormatBlocks = "blocks"
+	FormatCode   = "code"
+	FormatFile   = "file"
+
+	CardAuto   = "auto"
+	CardAlways = "always"
+	CardNever  = "never"
+)
 
 // Command is a sentence that people say after the namespace.
 type Command struct {

@@ -73,23 +73,24 @@ func wholePattern(pattern string) (*regexp.Regexp, error) {
 // tabs have: a quoted word may hold them.
 func forbidden(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
 
-// parameters returns the value of every declared parameter, defaults applied.
-// One that is neither given, defaulted nor required is empty.
-func (s Service) parameters(service string, given map[string]string) (map[string]string, *Refusal) {
+// arguments returns the value of every declared parameter, defaults applied.
+// One that is neither given, defaulted nor required is empty. The owner is who
+// declares them, for a sentence.
+func arguments(owner string, declared map[string]Parameter, given map[string]string) (map[string]string, *Refusal) {
 	for _, name := range names(given) {
-		if _, declared := s.Parameters[name]; !declared {
-			return nil, unknownParameter(service, name, s.Parameters)
+		if _, known := declared[name]; !known {
+			return nil, unknownParameter(owner, name, declared)
 		}
 	}
 	values := map[string]string{}
-	for _, name := range names(s.Parameters) {
-		p := s.Parameters[name]
+	for _, name := range names(declared) {
+		p := declared[name]
 		text, ok := given[name]
 		switch {
 		case !ok && p.Default != nil:
 			text = *p.Default
 		case !ok && p.Required:
-			return nil, refuse(CodeParameterMissing, p.Values, "*%s* needs %s=…%s", service, name, p.explain())
+			return nil, refuse(CodeParameterMissing, p.Values, "*%s* needs %s=…%s", owner, name, p.explain())
 		case !ok:
 			values[name] = ""
 			continue

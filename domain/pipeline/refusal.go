@@ -33,10 +33,13 @@ const (
 	// CodeEnvironmentProtected: a protected environment must be named.
 	CodeEnvironmentProtected = "E-ENV-NAME"
 	CodeVersion              = "E-VERSION"
-	CodeParameterUnknown     = "E-PARAM-404"
-	CodeParameterMissing     = "E-PARAM-MISSING"
-	CodeParameterInvalid     = "E-PARAM-VALUE"
-	CodePlanTooLarge         = "E-PLAN-LARGE"
+	// CodeNamespaceUnknown and CodeJobUnknown suggest namespaces and jobs.
+	CodeNamespaceUnknown = "E-NAMESPACE-404"
+	CodeJobUnknown       = "E-JOB-404"
+	CodeParameterUnknown = "E-PARAM-404"
+	CodeParameterMissing = "E-PARAM-MISSING"
+	CodeParameterInvalid = "E-PARAM-VALUE"
+	CodePlanTooLarge     = "E-PLAN-LARGE"
 	// CodeConfiguration: the configuration itself is at fault.
 	CodeConfiguration = "E-CONFIG"
 )

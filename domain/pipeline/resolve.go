@@ -65,7 +65,7 @@ func (c Config) target(r Request) (Target, *Refusal) {
 			return t, refuse(CodeVersion, nil, "%s", err)
 		}
 	}
-	t.Parameters, refusal = service.parameters(t.Service, r.Parameters)
+	t.Parameters, refusal = arguments(t.Service, service.Parameters, r.Parameters)
 	return t, refusal
 }
 
@@ -192,17 +192,30 @@ func (c Config) plan(t Target) (*eventv1.Plan, *Refusal) {
 	if p.Priority != nil {
 		plan.Priority = int32(*p.Priority) //nolint:gosec // at most MaxPriority
 	}
-	values := t.values()
+	in := inputs{values: t.values()}
+	words := forDeployment(in.known)
 	for _, step := range p.Steps {
-		if why := step.unfit(values); why != "" {
-			return nil, refuse(CodeConfiguration, nil, "Step *%s* of *%s* cannot be prepared: %s. Nothing was started; `slipway config check` says more.", step.Name, name, why)
+		if why := step.unfit(words); why != "" {
+			return nil, unprepared(step.Name, name, why)
 		}
-		plan.Steps = append(plan.Steps, step.pin(values, c.Environments[t.Environment].Variables))
+		plan.Steps = append(plan.Steps, step.pin(in, c.Environments[t.Environment].Variables))
 	}
-	if size := proto.Size(plan); size > MaxPlan {
-		return nil, refuse(CodePlanTooLarge, nil, "The plan for *%s* would be %d bytes and may be %d. Shorten its commands or values, or move them into a script.", t.Service, size, MaxPlan)
+	if refusal := tooLarge(plan, t.Service); refusal != nil {
+		return nil, refusal
 	}
 	return plan, nil
+}
+
+func unprepared(step, owner, why string) *Refusal {
+	return refuse(CodeConfiguration, nil, "Step *%s* of *%s* cannot be prepared: %s. Nothing was started; `slipway config check` says more.", step, owner, why)
+}
+
+func tooLarge(plan *eventv1.Plan, owner string) *Refusal {
+	size := proto.Size(plan)
+	if size <= MaxPlan {
+		return nil
+	}
+	return refuse(CodePlanTooLarge, nil, "The plan for *%s* would be %d bytes and may be %d. Shorten its commands or values, or move them into a script.", owner, size, MaxPlan)
 }
 
 // values are what placeholders stand for.
@@ -235,6 +248,11 @@ func (c Config) LaneSettings(lane string) *eventv1.LaneSettings {
 	settings := &eventv1.LaneSettings{
 		Concurrency: uint32(cmp.Or(l.Concurrency, DefaultConcurrency)), //nolint:gosec // at most MaxConcurrency
 		RateLimit:   uint32(l.RateLimit),                               //nolint:gosec // at most MaxRate
+		// At most MaxConcurrency each.
+		PerRunner:    uint32(l.PerRunner),    //nolint:gosec // see above
+		PerNamespace: uint32(l.PerNamespace), //nolint:gosec // see above
+		PerJob:       uint32(l.PerJob),       //nolint:gosec // see above
+		Turns:        l.Turns,
 	}
 	if l.RateLimit > 0 {
 		settings.RatePeriod = durationpb.New(l.RatePeriod)
@@ -259,7 +277,8 @@ func (c Config) lane(name string) Lane {
 }
 
 // pin makes a step of a plan: values in, defaults applied.
-func (s Step) pin(values, variables map[string]string) *eventv1.Step {
+func (s Step) pin(in inputs, variables map[string]string) *eventv1.Step {
+	var secrets []string
 	out := &eventv1.Step{
 		Name:        s.Name,
 		Env:         map[string]string{},
@@ -272,21 +291,26 @@ func (s Step) pin(values, variables map[string]string) *eventv1.Step {
 		Dir:         s.Dir,
 	}
 	if s.Shell != "" {
-		out.Shell = fillShell(s.Shell, values)
+		out.Shell, secrets = fillShell(s.Shell, in)
 	}
 	for _, arg := range s.Argv {
-		out.Argv = append(out.Argv, fillPlain(arg, values))
+		out.Argv = append(out.Argv, fillPlain(arg, in.values))
 	}
 	if s.Probe != "" {
-		out.Probe = fillShell(s.Probe, values)
+		var probing []string
+		out.Probe, probing = fillShell(s.Probe, in)
+		secrets = append(secrets, probing...)
 	}
 	for k, v := range variables {
 		out.Env[k] = v
 	}
 	for k, v := range s.Env {
-		out.Env[k] = fillPlain(v, values)
+		out.Env[k] = fillPlain(v, in.values)
 	}
 	s.pinSecrets(out)
+	for _, name := range secrets {
+		addSecret(out, secretVariable(name), in.secrets[name])
+	}
 	if s.Timeout > 0 {
 		out.Timeout = durationpb.New(s.Timeout)
 	}
@@ -303,13 +327,17 @@ func (s Step) pinSecrets(out *eventv1.Step) {
 	}
 	for k, ref := range s.Secrets {
 		delete(out.Env, k)
-		if out.Secrets == nil {
-			out.Secrets = map[string]*eventv1.SecretRef{}
-		}
-		out.Secrets[k] = &eventv1.SecretRef{From: &eventv1.SecretRef_File{File: ref.File}}
-		if ref.Env != "" {
-			out.Secrets[k] = &eventv1.SecretRef{From: &eventv1.SecretRef_Env{Env: ref.Env}}
-		}
+		addSecret(out, k, ref)
+	}
+}
+
+func addSecret(out *eventv1.Step, variable string, ref Secret) {
+	if out.Secrets == nil {
+		out.Secrets = map[string]*eventv1.SecretRef{}
+	}
+	out.Secrets[variable] = &eventv1.SecretRef{From: &eventv1.SecretRef_File{File: ref.File}}
+	if ref.Env != "" {
+		out.Secrets[variable] = &eventv1.SecretRef{From: &eventv1.SecretRef_Env{Env: ref.Env}}
 	}
 }
 

@@ -1,18 +1,74 @@
 package pipeline
 
 import (
+	"slices"
 	"strings"
 )
 
-// The names that every template knows.
+// The names that the templates of a deployment know, and those of a job.
 const (
 	builtinService     = "service"
 	builtinEnvironment = "environment"
 	builtinVersion     = "version"
+	builtinNamespace   = "namespace"
+	builtinJob         = "job"
 )
 
-func isBuiltin(name string) bool {
-	return name == builtinService || name == builtinEnvironment || name == builtinVersion
+// vocabulary says which placeholders a template may hold.
+type vocabulary struct {
+	// known: something stands for it.
+	known func(name string) bool
+	// secret: a known one whose value only the runner has, so that it fits into
+	// shell lines alone. Nil: none is.
+	secret func(name string) bool
+	// places are the words of the configuration itself. No asker chooses them
+	// freely, so they may name a command.
+	places []string
+	// others lists what is always known, for a sentence.
+	others string
+}
+
+// forDeployment is the vocabulary of a service's pipeline.
+func forDeployment(parameter func(name string) bool) vocabulary {
+	own := []string{builtinService, builtinEnvironment, builtinVersion}
+	return vocabulary{
+		known:  func(name string) bool { return slices.Contains(own, name) || parameter(name) },
+		places: own[:2], others: "service, environment or version",
+	}
+}
+
+func (v vocabulary) isSecret(name string) bool { return v.secret != nil && v.secret(name) }
+
+// inputs are what the placeholders of one run stand for.
+type inputs struct {
+	// values come quoted into a shell line.
+	values map[string]string
+	// secrets come into a shell line as an expansion of a variable that the step
+	// gets by reference.
+	secrets map[string]Secret
+}
+
+// SecretPrefix begins the names of variables that carry secret parameters.
+const SecretPrefix = "SLIPWAY_SECRET_"
+
+// secretVariable names the variable that carries a secret parameter.
+func secretVariable(name string) string {
+	return SecretPrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+func (in inputs) known(name string) bool {
+	_, value := in.values[name]
+	return value || in.secret(name)
+}
+
+func (in inputs) secret(name string) bool { _, ok := in.secrets[name]; return ok }
+
+// word is what stands for a placeholder in a shell line.
+func (in inputs) word(name string) string {
+	if in.secret(name) {
+		return `"${` + secretVariable(name) + `}"`
+	}
+	return shellQuote(in.values[name])
 }
 
 // spot is a placeholder, or an escaped one, in a template.
@@ -81,8 +137,8 @@ func scanPlain(text string) []spot {
 	return spots
 }
 
-// fill replaces spots by values, each written by write.
-func fill(text string, spots []spot, values map[string]string, write func(string) string) string {
+// fill replaces each spot by what write makes of its name.
+func fill(text string, spots []spot, write func(name string) string) string {
 	var b strings.Builder
 	last := 0
 	for _, s := range spots {
@@ -90,7 +146,7 @@ func fill(text string, spots []spot, values map[string]string, write func(string
 		if s.literal {
 			b.WriteString("{" + s.name + "}")
 		} else {
-			b.WriteString(write(values[s.name]))
+			b.WriteString(write(s.name))
 		}
 		last = s.end
 	}
@@ -99,12 +155,18 @@ func fill(text string, spots []spot, values map[string]string, write func(string
 }
 
 func fillPlain(text string, values map[string]string) string {
-	return fill(text, scanPlain(text), values, func(v string) string { return v })
+	return fill(text, scanPlain(text), func(name string) string { return values[name] })
 }
 
-func fillShell(text string, values map[string]string) string {
+// fillShell also returns the names of the secrets that it put in.
+func fillShell(text string, in inputs) (line string, secrets []string) {
 	spots, _ := scanShell(text)
-	return fill(text, spots, values, shellQuote)
+	for _, s := range spots {
+		if !s.literal && in.secret(s.name) {
+			secrets = append(secrets, s.name)
+		}
+	}
+	return fill(text, spots, in.word), secrets
 }
 
 // shellQuote makes any text one word of a POSIX shell.

@@ -139,8 +139,12 @@ func unquote(v string) string {
 	return v
 }
 
+// parameterPrefix begins the variables of secret parameters of a job, which the
+// plan names in its own way; see domain/pipeline's SecretPrefix.
+const parameterPrefix = "SLIPWAY_SECRET_"
+
 func secret(ref Reference, res Resolver) (string, error) {
-	if err := checkName(ref.Name); err != nil {
+	if err := checkName(strings.TrimPrefix(ref.Name, parameterPrefix)); err != nil {
 		return "", err
 	}
 	if ref.File != "" {
