@@ -29,6 +29,10 @@ var broadcast = regexp.MustCompile(`(?i)@(here|channel|everyone|group)`)
 // U+FFFD, and the answer has at most MaxEscaped bytes.
 func Escape(text string) string { return escapeWithin(text, MaxEscaped) }
 
+// EscapeWithin is Escape for a text that has room of its own, such as a message
+// without blocks: the answer has at most limit bytes.
+func EscapeWithin(text string, limit int) string { return escapeWithin(text, limit) }
+
 // Code is Escape for a value shown as inline code, marks included.
 func Code(text string) string { return Escape(Quote(text)) }
 

@@ -32,6 +32,7 @@ const (
 type Client struct {
 	base  string
 	token string
+	plain bool // the base is not https: a stand-in on this machine
 	http  *http.Client
 }
 
@@ -51,7 +52,7 @@ func New(base, token string) (*Client, error) {
 	transport = transport.Clone()
 	transport.MaxIdleConnsPerHost = idleConnections
 	return &Client{
-		base: strings.TrimSuffix(base, "/") + "/", token: token,
+		base: strings.TrimSuffix(base, "/") + "/", token: token, plain: u.Scheme == "http",
 		http: &http.Client{
 			Transport: transport,
 			// A redirect would repeat the call, and hand the token to another host.

@@ -22,6 +22,12 @@ const (
 	MethodHistory = "conversations.history"
 	MethodReplies = "conversations.replies"
 	MethodOpen    = "conversations.open"
+
+	MethodPermalink = "chat.getPermalink"
+	MethodChannels  = "conversations.list"
+	MethodUploadURL = "files.getUploadURLExternal"
+	MethodUpload    = "upload" // of the bytes, to an address that Slack names
+	MethodComplete  = "files.completeUploadExternal"
 )
 
 // Identity is who a token makes us.
@@ -73,6 +79,7 @@ type Outgoing struct {
 	Text      string
 	Blocks    []byte // JSON; empty for none
 	Broadcast bool
+	Unfurl    bool // show what links lead to
 	Marker    Marker
 }
 
@@ -87,8 +94,10 @@ func (c *Client) Post(ctx context.Context, m Outgoing) (Posted, error) {
 		return Posted{}, lost(MethodPost, false, err)
 	}
 	form.Set("metadata", string(mark))
-	form.Set("unfurl_links", "false")
-	form.Set("unfurl_media", "false")
+	if !m.Unfurl {
+		form.Set("unfurl_links", "false")
+		form.Set("unfurl_media", "false")
+	}
 	if m.Thread != "" {
 		form.Set("thread_ts", m.Thread)
 	}
@@ -163,25 +172,34 @@ type Search struct {
 	Oldest  time.Time
 	Author  Identity
 	Marker  Marker
+	// File is the name of a file that the message carries instead of a marker:
+	// what shares an upload takes no metadata.
+	File string
+}
+
+// message is what a look needs of one in the history.
+type message struct {
+	TS       string `json:"ts"`
+	User     string `json:"user"`
+	Bot      string `json:"bot_id"`
+	Metadata struct {
+		EventType string          `json:"event_type"`
+		Payload   json.RawMessage `json:"event_payload"`
+	} `json:"metadata"`
+	Files []struct {
+		Name string `json:"name"`
+	} `json:"files"`
 }
 
 type page struct {
-	Messages []struct {
-		TS       string `json:"ts"`
-		User     string `json:"user"`
-		Bot      string `json:"bot_id"`
-		Metadata struct {
-			EventType string          `json:"event_type"`
-			Payload   json.RawMessage `json:"event_payload"`
-		} `json:"metadata"`
-	} `json:"messages"`
-	More bool `json:"has_more"`
-	Next struct {
+	Messages []message `json:"messages"`
+	More     bool      `json:"has_more"`
+	Next     struct {
 		Cursor string `json:"next_cursor"`
 	} `json:"response_metadata"`
 }
 
-// Find looks for our own message with a marker and returns the ts of the
+// Find looks for our own message with a marker or a file and returns the ts of the
 // oldest; empty when there is none.
 func (c *Client) Find(ctx context.Context, s Search) (string, error) {
 	method, form := MethodHistory, url.Values{
@@ -211,15 +229,26 @@ func (c *Client) Find(ctx context.Context, s Search) (string, error) {
 
 func (p *page) oldest(s Search) string {
 	found := ""
-	for _, m := range p.Messages {
+	for i := range p.Messages {
+		m := &p.Messages[i]
 		ours := s.Author.Bot != "" && m.Bot == s.Author.Bot || s.Author.User != "" && m.User == s.Author.User
-		if !ours || m.Metadata.EventType != EventType {
-			continue
-		}
-		var mark Marker
-		if json.Unmarshal(m.Metadata.Payload, &mark) == nil && mark == s.Marker && (found == "" || m.TS < found) {
+		if ours && (found == "" || m.TS < found) && m.is(s) {
 			found = m.TS
 		}
 	}
 	return found
+}
+
+// is tells whether the message is the one that is looked for.
+func (m *message) is(s Search) bool {
+	if s.File != "" {
+		for _, f := range m.Files {
+			if f.Name == s.File {
+				return true
+			}
+		}
+		return false
+	}
+	var mark Marker
+	return m.Metadata.EventType == EventType && json.Unmarshal(m.Metadata.Payload, &mark) == nil && mark == s.Marker
 }
