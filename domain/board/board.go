@@ -1,6 +1,7 @@
 package board
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -24,7 +25,17 @@ type Live struct {
 	Quarantined string
 	// Released: an operator has given its slot to others.
 	Released bool
+	// Into is the run that executes for this one, or takes its place, by a
+	// decision of the lane; empty: it is on its own.
+	Into string
+	Kind eventv1.Absorbed_Kind
+	// Merged lists the runs that this one executes for.
+	Merged []string
 }
+
+// Yielding tells whether the run waits only for its own end, because another
+// executes for it or has taken its place.
+func (l *Live) Yielding() bool { return l.Into != "" && !l.State.Status.Ended() }
 
 // Lane is one queue with its slots.
 type Lane struct {
@@ -32,7 +43,7 @@ type Lane struct {
 	// State is the fold of the lane's own subject.
 	State lane.State
 	// Queue holds the waiting runs, in order.
-	Queue []lane.Candidate
+	Queue lane.Queue
 	// Settings are those of the newest plan seen; the configuration in force
 	// comes first.
 	Settings *eventv1.LaneSettings
@@ -106,26 +117,75 @@ func (b *Board) opened(l *Live) {
 		ln.Active++
 		return
 	}
-	at, _ := slices.BinarySearchFunc(ln.Queue, l.candidate(), lane.Before)
-	ln.Queue = slices.Insert(ln.Queue, at, l.candidate())
+	ln.Queue.Add(l.candidate())
 }
 
 func (l *Live) candidate() lane.Candidate {
-	return lane.Candidate{Run: l.State.ID, Priority: l.State.Plan.GetPriority(), Sequence: l.Request}
+	s := &l.State
+	c := lane.Candidate{
+		Run: s.ID, Priority: s.Plan.GetPriority(), Sequence: l.Request, Asked: s.Created, Start: s.StartAfter,
+		Namespace: s.Namespace, Despite: s.DespiteHold != "",
+		Policy: s.Plan.GetDedupe().GetPolicy(), Key: s.Plan.GetDedupe().GetKey(), MaxDelay: s.Plan.GetDedupe().GetMaxDelay().AsDuration(),
+	}
+	if s.IsJob() {
+		c.Job = JobName(s.Namespace, s.Job)
+	}
+	return c
 }
+
+// JobName is what lanes call a job.
+func JobName(namespace, job string) string { return namespace + "/" + job }
 
 func (b *Board) closed(l *Live) {
 	if ln := b.lane(l.State.Plan.GetLane()); ln != nil {
 		if l.Grant != 0 && !l.Released {
 			ln.Active--
 		}
-		ln.dequeue(l)
+		ln.Queue.Remove(l.State.ID)
+		b.freed(ln, l)
 	}
-	if l.State.Status == run.Succeeded {
+	if l.State.Status == run.Succeeded && !l.State.IsJob() {
 		b.versions[place{l.State.Service, l.State.Environment}] = l.State.Version
 	}
 	b.index.add(l)
 	b.keep(l.State.ID)
+}
+
+// freed lets the runs wait again that merged into one which never started.
+func (b *Board) freed(ln *Lane, l *Live) {
+	if !void(&l.State) {
+		return
+	}
+	for _, id := range l.Merged {
+		if other := b.live[id]; other != nil && other.Yielding() {
+			other.Into, other.Kind = "", eventv1.Absorbed_KIND_UNSPECIFIED
+			ln.Queue.Add(other.candidate())
+		}
+	}
+	l.Merged = nil
+}
+
+// void tells whether a run ended without having started: it did nothing for
+// anybody.
+func void(s *run.State) bool { return s.Status.Ended() && s.Started.IsZero() }
+
+// Void tells the same of a run by its id. A run that is not known is not.
+func (b *Board) Void(id string) bool {
+	if l := b.live[id]; l != nil {
+		return void(&l.State)
+	}
+	s, ok := b.index.get(id)
+	return ok && s.Started == 0
+}
+
+// Share says under which limits of its lane a run counts.
+func (b *Board) Share(id string) lane.Share {
+	l := b.live[id]
+	if l == nil {
+		return lane.Share{}
+	}
+	c := l.candidate()
+	return lane.Share{Namespace: c.Namespace, Job: c.Job, Key: c.Key}
 }
 
 // place is where a service can be.
@@ -168,17 +228,16 @@ func (b *Board) forget(id string) {
 func (b *Board) FoldLane(sequence uint64, c *eventv1.Commit) {
 	b.sequence = max(b.sequence, sequence)
 	for _, e := range c.GetEvents() {
-		name := e.GetLaneGranted().GetLane()
-		if name == "" {
-			name = e.GetSlotReleased().GetLane()
-		}
-		ln := b.lane(name)
+		ln := b.lane(lane.NameOf(e))
 		if ln == nil {
 			continue
 		}
-		ln.State = lane.Fold(ln.State, sequence, c.GetTime().AsTime(), e)
+		ln.State = lane.Fold(ln.State, lane.At{Sequence: sequence, Time: c.GetTime().AsTime(), Actor: c.GetActor()}, e)
 		for _, id := range e.GetLaneGranted().GetRuns() {
 			b.grant(ln, id, sequence)
+		}
+		for _, a := range e.GetLaneGranted().GetAbsorbs() {
+			b.absorb(ln, a)
 		}
 		if r := e.GetSlotReleased(); r != nil {
 			b.release(ln, r.GetRun())
@@ -192,9 +251,22 @@ func (b *Board) grant(ln *Lane, id string, sequence uint64) {
 		return
 	}
 	l.Grant = sequence
-	ln.dequeue(l)
+	ln.Queue.Remove(id)
 	if !l.State.Status.Ended() {
 		ln.Active++
+	}
+}
+
+// absorb notes that a waiting run yields to another.
+func (b *Board) absorb(ln *Lane, a *eventv1.Absorbed) {
+	l, into := b.live[a.GetRun()], b.live[a.GetInto()]
+	if l == nil || l.State.Status.Ended() || l.Grant != 0 || a.GetKind() == eventv1.Absorbed_KIND_MERGED && b.Void(a.GetInto()) {
+		return
+	}
+	l.Into, l.Kind = a.GetInto(), a.GetKind()
+	ln.Queue.Remove(a.GetRun())
+	if into != nil && a.GetKind() == eventv1.Absorbed_KIND_MERGED {
+		into.Merged = append(slices.Clone(into.Merged), a.GetRun())
 	}
 }
 
@@ -225,7 +297,7 @@ func (b *Board) QuarantineRun(id, why string) {
 	}
 	l.Quarantined = why
 	if ln := b.lane(l.State.Plan.GetLane()); ln != nil {
-		ln.dequeue(l)
+		ln.Queue.Remove(id)
 	}
 }
 
@@ -248,22 +320,67 @@ func (b *Board) lane(name string) *Lane {
 	return ln
 }
 
+// Grant prepares a decision on a lane: what may start there now. Its functions
+// read the board.
+func (b *Board) Grant(ln *Lane, settings *eventv1.LaneSettings, now time.Time) lane.Grant {
+	g := lane.Grant{
+		Lane: ln.Name, Ended: b.Ended, Void: b.Void, Share: b.Share,
+		Settings: settings, ConfigSequence: b.Config.Sequence, Now: now,
+	}
+	g.Queue = lane.Ready(&ln.Queue, ln.State, g)
+	return g
+}
+
+// Due tells whether a run that yields may end now, and how.
+func (b *Board) Due(l *Live) (run.Yield, bool) {
+	if !l.Yielding() {
+		return run.Yield{}, false
+	}
+	y := run.Yield{Into: l.Into, Kind: l.Kind}
+	by := ""
+	if into := b.live[l.Into]; into != nil {
+		by = ", asked by " + who(into.State.Requester)
+	}
+	switch l.Kind {
+	case eventv1.Absorbed_KIND_SUPERSEDED:
+		y.Reason = fmt.Sprintf("superseded by %s%s", b.Short(l.Into), by)
+		return y, true
+	case eventv1.Absorbed_KIND_REJECTED:
+		y.Reason = fmt.Sprintf("%s, the same job and arguments%s, waits or runs already", b.Short(l.Into), by)
+		return y, true
+	case eventv1.Absorbed_KIND_UNSPECIFIED, eventv1.Absorbed_KIND_MERGED:
+	}
+	y.Reason = fmt.Sprintf("%s executes for it, too", b.Short(l.Into))
+	return y, b.started(l.Into)
+}
+
+// Held is when the last hold ended that kept a waiting run from starting, and
+// whether one does now.
+func (b *Board) Held(l *Live, now time.Time) (last time.Time, held bool) {
+	ln := b.lanes[l.State.Plan.GetLane()]
+	if ln == nil || l.Grant != 0 {
+		return time.Time{}, false
+	}
+	job := l.candidate().Job
+	_, _, held = ln.State.Held(job, now)
+	return ln.State.LastHeld(job, now), held && l.State.DespiteHold == "" || ln.State.Change.Paused
+}
+
+// started tells whether a run has started, ended or not.
+func (b *Board) started(id string) bool {
+	if l := b.live[id]; l != nil {
+		return !l.State.Started.IsZero()
+	}
+	s, ok := b.index.get(id)
+	return ok && s.Started != 0
+}
+
 func (ln *Lane) slot(id string) (uint64, bool) {
 	i := slices.IndexFunc(ln.State.Slots, func(s lane.Slot) bool { return s.Run == id })
 	if i < 0 {
 		return 0, false
 	}
 	return ln.State.Slots[i].Sequence, true
-}
-
-func (ln *Lane) dequeue(l *Live) {
-	if i, ok := slices.BinarySearchFunc(ln.Queue, l.candidate(), lane.Before); ok {
-		if i == 0 {
-			ln.Queue = ln.Queue[1:] // the usual case: no copying
-			return
-		}
-		ln.Queue = slices.Delete(ln.Queue, i, i+1)
-	}
 }
 
 // Ended tells whether a run has ended. An unknown run has not.

@@ -68,12 +68,49 @@ func (w *world) request(name, laneName string, priority int32) string {
 	return id
 }
 
+// job asks for one of two jobs that share a lane, in one of the ways in which
+// equal requests are treated.
+func (w *world) job(name string, policy eventv1.Dedupe_Policy, job string, delay time.Duration) {
+	id := identity.RunID(identity.Job, name)
+	e := &eventv1.RunRequested{
+		Run: id, Identity: name, Namespace: "op", Job: job,
+		Plan: &eventv1.Plan{
+			Lane: "a", Pool: "default", LaneSettings: &eventv1.LaneSettings{Concurrency: 2},
+			Steps:  []*eventv1.Step{{Name: "run", Shell: "true"}},
+			Dedupe: &eventv1.Dedupe{Policy: policy, Key: fmt.Sprint(job, policy), MaxDelay: durationpb.New(time.Hour)},
+		},
+	}
+	if delay > 0 {
+		e.StartAfter = timestamppb.New(w.now.Add(delay))
+	}
+	if err := w.run(id, run.Request{Event: e}); err != nil {
+		panic(err)
+	}
+	w.ids = append(w.ids, id)
+}
+
+// hold holds or releases a job.
+func (w *world) hold(t *rapid.T, name string) {
+	var state lane.State
+	if ln, ok := w.board.Lane("a"); ok {
+		state = ln.State
+	}
+	job := rapid.SampledFrom([]string{"", "op/x", "op/y"}).Draw(t, "held")
+	events, err := lane.SetHold(state, "a", lane.Hold{ID: name, Job: job, From: w.now, Until: w.now.Add(10 * time.Minute)}, w.now)
+	if rapid.Bool().Draw(t, "release") {
+		events, err = lane.ReleaseHolds(state, "a", job, "", "", w.now)
+	}
+	if err == nil {
+		w.commit(events, (*board.Board).FoldLane)
+	}
+}
+
 func (w *world) tick(laneName string) {
 	ln, ok := w.board.Lane(laneName)
 	if !ok {
 		return
 	}
-	events, err := lane.Decide(ln.State, lane.Grant{Lane: laneName, Queue: ln.Queue, Ended: w.board.Ended, Settings: ln.Settings, Now: w.now})
+	events, err := lane.Decide(ln.State, w.board.Grant(ln, ln.Settings, w.now))
 	if err != nil {
 		panic(err)
 	}
@@ -96,7 +133,12 @@ func TestAnyHistoryShowsOneReasonEach(t *testing.T) {
 		lanes := []string{"a", "b"}
 		for i := range rapid.IntRange(1, 60).Draw(t, "length") {
 			w.now = w.now.Add(time.Duration(rapid.IntRange(0, 900).Draw(t, "seconds")) * time.Second)
-			switch rapid.IntRange(0, 5).Draw(t, "what") {
+			switch rapid.IntRange(0, 8).Draw(t, "what") {
+			case 6, 7:
+				policy := rapid.SampledFrom([]eventv1.Dedupe_Policy{eventv1.Dedupe_POLICY_ALL, eventv1.Dedupe_POLICY_MERGE, eventv1.Dedupe_POLICY_REJECT, eventv1.Dedupe_POLICY_NEWEST}).Draw(t, "policy")
+				w.job(fmt.Sprintf("j%d", i), policy, rapid.SampledFrom([]string{"x", "y"}).Draw(t, "job"), time.Duration(rapid.IntRange(0, 900).Draw(t, "delay"))*time.Second)
+			case 8:
+				w.hold(t, fmt.Sprintf("h%d", i))
 			case 0:
 				w.request(fmt.Sprintf("r%d", i), rapid.SampledFrom(lanes).Draw(t, "lane"), int32(rapid.IntRange(-1, 1).Draw(t, "priority"))) //nolint:gosec // small
 			case 1, 2:
@@ -127,7 +169,11 @@ func (w *world) act(t *rapid.T) {
 		return
 	}
 	fence := l.State.Claim.Fence
-	switch rapid.IntRange(0, 4).Draw(t, "act") {
+	switch rapid.IntRange(0, 5).Draw(t, "act") {
+	case 5:
+		if y, due := w.board.Due(l); due {
+			_ = w.run(id, y)
+		}
 	case 0:
 		_ = w.run(id, run.RequestCancel{}) // refusals are part of the noise, here and below
 	case 1:
@@ -147,11 +193,15 @@ func check(t *rapid.T, w *world) {
 	queued := map[string]int{}
 	w.board.Lanes(func(ln *board.Lane) {
 		active := 0
-		for i, c := range ln.Queue {
-			queued[c.Run]++
-			if i > 0 && lane.Before(ln.Queue[i-1], c) >= 0 {
+		for id := range ln.Queue.Runs() {
+			queued[id]++
+		}
+		last := lane.Unit{}
+		for i, u := range ln.Queue.Units() {
+			if i > 0 && (u.Priority < last.Priority || u.Priority == last.Priority && u.Start.IsZero() && last.Start.IsZero() && u.Members[0].Sequence < last.Members[0].Sequence) {
 				t.Fatalf("lane %s is out of order", ln.Name)
 			}
+			last = u
 		}
 		for _, s := range ln.State.Slots {
 			if !w.board.Ended(s.Run) {
@@ -165,7 +215,8 @@ func check(t *rapid.T, w *world) {
 	w.board.Each(func(l *board.Live) {
 		s := w.show(l.State.ID)
 		waits := l.Grant == 0 && !l.State.Status.Ended()
-		if waits != (queued[l.State.ID] == 1) || waits != (s.Position > 0) {
+		inLine := waits && !l.Yielding() && s.StartAfter.IsZero() && s.Hold == nil
+		if (waits && !l.Yielding()) != (queued[l.State.ID] == 1) || inLine != (s.Position > 0) {
 			t.Fatalf("%s: waits %v, queued %d times, position %d", l.State.ID, waits, queued[l.State.ID], s.Position)
 		}
 		if !s.Status.Ended() && s.Status != run.Running && s.Reason == "" {

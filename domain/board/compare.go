@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/slipway-hq/slipway/domain/lane"
 	"github.com/slipway-hq/slipway/domain/run"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
@@ -29,6 +30,8 @@ func Compare(a, b *Board, limit int) []string {
 			say("run %s is missing in the refold", id)
 		case x.State.Sequence == y.State.Sequence && !sameState(x.State, y.State):
 			say("run %s differs at sequence %d", id, x.State.Sequence)
+		case x.State.Sequence == y.State.Sequence && a.sequence == b.sequence && x.Into != y.Into:
+			say("run %s yields to %q in one fold and to %q in the other", id, x.Into, y.Into)
 		case x.State.Sequence == y.State.Sequence && x.Quarantined != y.Quarantined:
 			say("run %s is quarantined in one fold only", id)
 		}
@@ -46,11 +49,21 @@ func Compare(a, b *Board, limit int) []string {
 	}
 	for name, x := range a.lanes {
 		y, ok := b.lanes[name]
-		if ok && x.State.Sequence == y.State.Sequence && !slices.Equal(x.State.Slots, y.State.Slots) {
-			say("lane %s differs in its slots", name)
+		if ok && x.State.Sequence == y.State.Sequence && !sameLane(x.State, y.State) {
+			say("lane %s differs", name)
 		}
 	}
 	return out
+}
+
+// sameLane compares all but who set what: that follows from the sequences.
+func sameLane(a, b lane.State) bool {
+	sameHolds := slices.EqualFunc(a.Holds, b.Holds, func(x, y lane.Hold) bool {
+		x.By, y.By = nil, nil
+		return reflect.DeepEqual(x, y)
+	})
+	a.Holds, b.Holds, a.Change.By, b.Change.By = nil, nil, nil, nil
+	return sameHolds && reflect.DeepEqual(a, b)
 }
 
 func sameSummary(a, b Summary) bool {

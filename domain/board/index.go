@@ -3,6 +3,8 @@ package board
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unique"
@@ -31,14 +33,22 @@ type Summary struct {
 	Version     unique.Handle[string]
 	Requester   unique.Handle[string]
 	Lane        unique.Handle[string]
-	Reason      string
-	Created     int64 // Unix ms
-	Started     int64
-	Finished    int64
-	Sequence    uint64
-	Request     uint64 // sequence of the first commit
-	Status      run.Status
-	next        int32 // the next summary whose id begins alike, -1 for none
+	Namespace   unique.Handle[string]
+	Job         unique.Handle[string]
+	// Arguments are the parameters, as Arguments writes them.
+	Arguments unique.Handle[string]
+	// Source is the webhook or schedule that asked; Into the run that executed.
+	Source     unique.Handle[string]
+	Into       string
+	Restricted bool
+	Reason     string
+	Created    int64 // Unix ms
+	Started    int64
+	Finished   int64
+	Sequence   uint64
+	Request    uint64 // sequence of the first commit
+	Status     run.Status
+	next       int32 // the next summary whose id begins alike, -1 for none
 }
 
 // index finds ended runs by id or prefix: one map entry and one summary per
@@ -65,10 +75,35 @@ func (x *index) add(l *Live) {
 	x.summaries = append(x.summaries, Summary{
 		ID: s.ID, Service: unique.Make(s.Service), Environment: unique.Make(s.Environment), Version: unique.Make(s.Version),
 		Requester: unique.Make(Requester(s)), Lane: unique.Make(s.Plan.GetLane()), Reason: s.Reason,
+		Namespace: unique.Make(s.Namespace), Job: unique.Make(s.Job), Arguments: unique.Make(Arguments(s.Parameters)),
+		Source: unique.Make(s.Origin.GetSource()), Into: s.MergedInto, Restricted: s.Plan.GetRestricted(),
 		Created: millis(s.Created), Started: millis(s.Started), Finished: millis(s.Finished),
 		Sequence: s.Sequence, Request: l.Request, Status: s.Status, next: next,
 	})
 	x.heads[key] = int32(len(x.summaries) - 1) //nolint:gosec // a process never holds 2^31 runs
+}
+
+// Arguments writes parameters as one text, in order of their names, from which
+// ParseArguments reads them again.
+func Arguments(parameters map[string]string) string {
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(parameters)) {
+		fmt.Fprintf(&b, "%s=%s\x00", k, parameters[k])
+	}
+	return b.String()
+}
+
+// ParseArguments is the inverse of Arguments.
+func ParseArguments(text string) map[string]string {
+	if text == "" {
+		return nil
+	}
+	parameters := map[string]string{}
+	for _, pair := range strings.Split(strings.TrimSuffix(text, "\x00"), "\x00") {
+		k, v, _ := strings.Cut(pair, "=")
+		parameters[k] = v
+	}
+	return parameters
 }
 
 func millis(t time.Time) int64 {

@@ -2,7 +2,6 @@ package board
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/slipway-hq/slipway/domain/lane"
@@ -25,6 +24,13 @@ type Shown struct {
 	Status   run.Status
 	Reason   string
 	Position int // in the queue, from 1; 0 when not queued
+	// Hold is what keeps a queued run from starting, until HeldUntil; nil: none.
+	Hold      *lane.Hold
+	HeldUntil time.Time
+	// StartAfter is when a queued run may start at the earliest, if that is to come.
+	StartAfter time.Time
+	// With is the run that executes, or will, for this one as well.
+	With string
 }
 
 // Show derives status, place and the one reason of a run that is kept whole.
@@ -87,30 +93,110 @@ func runnerReason(s *run.State, w World) string {
 func (b *Board) queued(l *Live, w World) Shown {
 	ln := b.lane(l.State.Plan.GetLane())
 	shown := Shown{Status: run.Queued}
-	if ln == nil {
+	switch {
+	case ln == nil:
 		shown.Reason = "it names no lane"
 		return shown
+	case l.Into != "":
+		return b.yielding(l)
 	}
-	if i, ok := slices.BinarySearchFunc(ln.Queue, l.candidate(), lane.Before); ok {
-		shown.Position = i + 1
+	unit, i, ok := ln.Queue.Find(l.State.ID)
+	if !ok {
+		shown.Reason = "about to end"
+		return shown
 	}
 	settings := SettingsOf(ln, w)
+	change := ln.State.Change
+	hold, until, held := ln.State.Held(unit.Head().Job, w.Now)
 	switch {
 	case ln.Quarantined != "":
 		shown.Reason = fmt.Sprintf("lane %s is quarantined: %s", ln.Name, ln.Quarantined)
-	case shown.Position > 1:
-		shown.Reason = fmt.Sprintf("number %d in lane %s, behind %s", shown.Position, ln.Name, b.Short(ln.Queue[shown.Position-2].Run))
-	case ln.Active >= lane.Limit(settings):
-		shown.Reason = fmt.Sprintf("next in lane %s, behind %s", ln.Name, b.holders(ln))
+	case change.Paused:
+		shown.Reason = fmt.Sprintf("lane %s is paused by %s%s", ln.Name, who(change.By), because(change.Reason))
+	case unit.Start.After(w.Now):
+		shown.StartAfter = unit.Start
+		shown.Reason = fmt.Sprintf("starts at %s, unless it is cancelled", clock(unit.Start, w.Now))
+	case held && !unit.Despite():
+		shown.Hold, shown.HeldUntil = &hold, until
+		shown.Reason = fmt.Sprintf("held until %s by %s%s", clock(until, w.Now), who(hold.By), because(hold.Reason))
 	default:
-		if at := ln.State.NextStart(settings, w.Now); at.After(w.Now) {
-			shown.Reason = fmt.Sprintf("lane %s may start %d in %s; the next at %s", ln.Name, settings.GetRateLimit(),
-				settings.GetRatePeriod().AsDuration(), at.UTC().Format("15:04:05 MST"))
-			break
-		}
-		shown.Reason = "about to start"
+		shown.Position = i + 1
+		shown.Reason = b.inLine(ln, unit, i, settings, w)
+	}
+	if head := unit.Head().Run; head != l.State.ID {
+		shown.With = head
+		shown.Reason = fmt.Sprintf("one execution with %s, the same job and arguments; %s", b.Short(head), shown.Reason)
 	}
 	return shown
+}
+
+// yielding is why a run has no place any more.
+func (b *Board) yielding(l *Live) Shown {
+	shown := Shown{Status: run.Queued, With: l.Into, Reason: fmt.Sprintf("%s executes for it, too", b.Short(l.Into))}
+	if l.Kind != eventv1.Absorbed_KIND_MERGED {
+		shown.Reason = fmt.Sprintf("ends, because of %s", b.Short(l.Into))
+	}
+	return shown
+}
+
+// inLine is why a unit that may start has not.
+func (b *Board) inLine(ln *Lane, unit lane.Unit, i int, settings *eventv1.LaneSettings, w World) string {
+	limit := ln.State.Limit(settings)
+	head := unit.Head()
+	turns := ""
+	if settings.GetTurns() {
+		turns = "; namespaces take turns"
+	}
+	switch {
+	case i > 0 && ln.Active >= limit:
+		return fmt.Sprintf("number %d in lane %s, behind %s%s", i+1, ln.Name, b.Short(ln.Queue.At(i-1).Head().Run), turns)
+	case ln.Active >= limit:
+		behind, _ := b.holders(ln, func(*Live) bool { return true })
+		return fmt.Sprintf("next in lane %s, behind %s%s", ln.Name, behind, turns)
+	}
+	if at := ln.State.NextStart(settings, w.Now); at.After(w.Now) {
+		return fmt.Sprintf("lane %s may start %d in %s; the next at %s", ln.Name, settings.GetRateLimit(), settings.GetRatePeriod().AsDuration(), at.UTC().Format("15:04:05 MST"))
+	}
+	if n := settings.GetPerJob(); n > 0 && head.Job != "" {
+		if others, busy := b.holders(ln, func(l *Live) bool { return l.candidate().Job == head.Job }); busy >= int(n) {
+			return fmt.Sprintf("lane %s runs %d of %s at once; behind %s", ln.Name, n, head.Job, others)
+		}
+	}
+	if n := settings.GetPerNamespace(); n > 0 && head.Namespace != "" {
+		if others, busy := b.holders(ln, func(l *Live) bool { return l.State.Namespace == head.Namespace }); busy >= int(n) {
+			return fmt.Sprintf("lane %s runs %d of namespace %s at once; behind %s", ln.Name, n, head.Namespace, others)
+		}
+	}
+	return "about to start"
+}
+
+// clock is a moment as people say it: with its day only when that is not today.
+func clock(at, now time.Time) string {
+	at, now = at.UTC(), now.UTC()
+	if at.YearDay() == now.YearDay() && at.Year() == now.Year() {
+		return at.Format("15:04:05 MST")
+	}
+	return at.Format("2006-01-02 15:04 MST")
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}
+
+// who names a principal to people.
+func who(p *eventv1.Principal) string {
+	switch {
+	case p.GetUser() != "":
+		return p.GetUser()
+	case p.GetKind() == eventv1.Principal_KIND_API:
+		return "api:" + p.GetName()
+	case p.GetName() != "":
+		return p.GetName()
+	}
+	return "somebody"
 }
 
 // SettingsOf are the lane's limits in force.
@@ -123,12 +209,11 @@ func SettingsOf(ln *Lane, w World) *eventv1.LaneSettings {
 	return ln.Settings
 }
 
-// holders names the runs that occupy a lane, at most two of them.
-func (b *Board) holders(ln *Lane) string {
-	text, n := "", 0
+// holders names the runs that occupy a lane and count, at most two of them, and says how many there are.
+func (b *Board) holders(ln *Lane, counts func(*Live) bool) (text string, n int) {
 	for _, slot := range ln.State.Slots {
 		l := b.live[slot.Run]
-		if l == nil || l.State.Status.Ended() {
+		if l == nil || l.State.Status.Ended() || !counts(l) {
 			continue
 		}
 		if n++; n <= 2 {
@@ -144,5 +229,5 @@ func (b *Board) holders(ln *Lane) string {
 	if n > 2 {
 		text = fmt.Sprintf("%s and %d more", text, n-2)
 	}
-	return text
+	return text, n
 }

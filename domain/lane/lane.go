@@ -1,16 +1,17 @@
-// Package lane is one named queue with a limit: which of the waiting runs get a
-// slot now. It is pure; board keeps the queues, the orchestrator's dispatcher
-// puts grants into the log, on the lane's own subject.
+// Package lane is one named queue with limits: which of the waiting runs get a
+// slot now, which of them go together, and what keeps them waiting. It is pure;
+// board keeps the queues, the orchestrator's dispatcher puts grants into the
+// log, and its desk holds and changed limits, all on the lane's own subject, so
+// that each of them stands before or after a start and never beside it.
 //
 // Invariants, held by property tests: granted minus ended runs never exceed the
 // limit in force; a run is granted once; among waiting runs the lower priority
-// number goes first, then the older request; no more than the rate's limit
-// start within any one period of it.
+// number goes first, then the earlier start, then the older request, unless the
+// lane takes turns; no more than the rate's limit start within any one period
+// of it; nothing that is held starts; of equal requests that merge one executes.
 package lane
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -18,12 +19,21 @@ import (
 )
 
 const (
-	// MaxGrants bounds the runs of one commit, so that it stays far below the
-	// size of a message: 600 ids granted and 600 freed are 36 KB.
-	MaxGrants = 600
+	// MaxGrants bounds the runs of one commit, MaxAbsorbs those that yield in it
+	// and MaxTurns the runs of one commit of a lane that takes turns, so that it
+	// stays below the size of a message: 600 ids granted, 600 freed and 300 pairs
+	// absorbed are 55 KB.
+	MaxGrants  = 600
+	MaxAbsorbs = 300
+	MaxTurns   = 200
 	// MaxStarts bounds the start times that a lane remembers for its rate; a
 	// rate limit may not be larger.
 	MaxStarts = 1000
+	// keepTurns is how many namespaces a lane remembers the last turn of, and
+	// keepYields how many runs it remembers that yielded: for as long as a
+	// reader of the log may be late.
+	keepTurns  = 100
+	keepYields = 2000
 	// DefaultConcurrency is the limit of a lane that nobody configured.
 	DefaultConcurrency = 1
 )
@@ -34,61 +44,29 @@ type Slot struct {
 	Sequence uint64 // of the grant
 }
 
+// Yield is a waiting run that does not execute itself.
+type Yield struct {
+	Run, Into string
+	Kind      eventv1.Absorbed_Kind
+}
+
+// Turn is when a namespace last got a slot.
+type Turn struct {
+	Namespace string
+	Number    uint64 // grants are numbered
+}
+
 // State is what a lane's events say. Slices are replaced, never changed.
 type State struct {
 	Name     string
 	Slots    []Slot
 	Starts   []time.Time // of the newest grants, oldest first, never running backwards
+	Yields   []Yield     // the newest
+	Turns    []Turn
+	Number   uint64 // of grants in all
+	Holds    []Hold
+	Change   Change
 	Sequence uint64
-}
-
-// Candidate is a waiting run.
-type Candidate struct {
-	Run      string
-	Priority int32
-	Sequence uint64 // of the request: the age
-}
-
-// Before says which of two waiting runs goes first.
-func Before(a, b Candidate) int {
-	return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Sequence, b.Sequence))
-}
-
-// Grant asks for slots. Queue is in order. Ended says of a granted run whether
-// it has ended: that is irrevocable, so a late answer errs on the safe side.
-type Grant struct {
-	Lane           string
-	Queue          []Candidate
-	Ended          func(run string) bool
-	Settings       *eventv1.LaneSettings
-	ConfigSequence uint64
-	Now            time.Time
-}
-
-// Decide returns the one LaneGranted event that gives the free slots away, or
-// none when nothing can start.
-func Decide(s State, g Grant) ([]*eventv1.Event, error) {
-	if g.Lane == "" {
-		return nil, fmt.Errorf("lane: a grant names no lane")
-	}
-	freed := s.freed(g.Ended)
-	free := min(Limit(g.Settings)-(len(s.Slots)-len(freed)), MaxGrants, s.allowance(g.Settings, g.Now))
-	granted := make([]string, 0, max(0, min(free, len(g.Queue))))
-	held := s.held()
-	for _, c := range g.Queue {
-		if len(granted) >= free {
-			break
-		}
-		if !held[c.Run] && !g.Ended(c.Run) { // the queue may be older than the state
-			granted, held[c.Run] = append(granted, c.Run), true
-		}
-	}
-	if len(granted) == 0 {
-		return nil, nil
-	}
-	return []*eventv1.Event{{Kind: &eventv1.Event_LaneGranted{LaneGranted: &eventv1.LaneGranted{
-		Lane: g.Lane, Runs: granted, Freed: freed, Limit: uint32(Limit(g.Settings)), ConfigSequence: g.ConfigSequence, //nolint:gosec // bounded by the configuration
-	}}}}, nil
 }
 
 // Release frees the slot of a run about which nothing can be decided any more: an
@@ -109,23 +87,6 @@ func (s *State) freed(ended func(string) bool) []string {
 		}
 	}
 	return out
-}
-
-// held is the set of runs with a slot.
-func (s *State) held() map[string]bool {
-	held := make(map[string]bool, len(s.Slots))
-	for _, slot := range s.Slots {
-		held[slot.Run] = true
-	}
-	return held
-}
-
-// Limit is how many runs may hold a slot at once.
-func Limit(settings *eventv1.LaneSettings) int {
-	if settings.GetConcurrency() == 0 {
-		return DefaultConcurrency
-	}
-	return int(settings.GetConcurrency())
 }
 
 // allowance is how many may start now under the rate.
@@ -163,34 +124,94 @@ func (s *State) clamp(at time.Time) time.Time {
 // FoldCommit folds every event of one commit.
 func FoldCommit(s State, sequence uint64, c *eventv1.Commit) State {
 	for _, e := range c.GetEvents() {
-		s = Fold(s, sequence, c.GetTime().AsTime(), e)
+		s = Fold(s, At{sequence, c.GetTime().AsTime(), c.GetActor()}, e)
 	}
 	return s
+}
+
+// NameOf is the lane that an event of a lane names; empty for any other.
+func NameOf(e *eventv1.Event) string {
+	switch k := e.GetKind().(type) {
+	case *eventv1.Event_LaneGranted:
+		return k.LaneGranted.GetLane()
+	case *eventv1.Event_SlotReleased:
+		return k.SlotReleased.GetLane()
+	case *eventv1.Event_LaneHeld:
+		return k.LaneHeld.GetLane()
+	case *eventv1.Event_HoldReleased:
+		return k.HoldReleased.GetLane()
+	case *eventv1.Event_LaneChanged:
+		return k.LaneChanged.GetLane()
+	}
+	return ""
+}
+
+// At is where in the log an event stands and who caused it.
+type At struct {
+	Sequence uint64
+	Time     time.Time
+	Actor    *eventv1.Principal
 }
 
 // Fold applies one event; an unknown one changes nothing but the sequence.
-func Fold(s State, sequence uint64, at time.Time, e *eventv1.Event) State {
-	s.Sequence = sequence
+func Fold(s State, at At, e *eventv1.Event) State {
+	s.Sequence = at.Sequence
 	switch k := e.GetKind().(type) {
 	case *eventv1.Event_LaneGranted:
-		return granted(s, sequence, at, k.LaneGranted)
+		return granted(s, at, k.LaneGranted)
 	case *eventv1.Event_SlotReleased:
 		s.Slots = without(s.Slots, []string{k.SlotReleased.GetRun()})
+	case *eventv1.Event_LaneHeld:
+		h := k.LaneHeld
+		s.Name = h.GetLane()
+		s.Holds = s.withHold(Hold{
+			ID: h.GetHold(), Job: h.GetJob(), From: h.GetFrom().AsTime(), Until: h.GetUntil().AsTime(),
+			Reason: h.GetReason(), By: at.Actor, Sequence: at.Sequence,
+		}, at.Time)
+	case *eventv1.Event_HoldReleased:
+		s.Holds = s.released(k.HoldReleased.GetHolds(), at.Time)
+	case *eventv1.Event_LaneChanged:
+		c := k.LaneChanged
+		s.Name = c.GetLane()
+		s.Change = Change{Paused: c.GetPaused(), Concurrency: c.GetConcurrency(), By: at.Actor, Reason: c.GetReason(), At: at.Time}
 	}
 	return s
 }
 
-func granted(s State, sequence uint64, at time.Time, e *eventv1.LaneGranted) State {
+func granted(s State, at At, e *eventv1.LaneGranted) State {
 	s.Name = e.GetLane()
 	slots := without(s.Slots, e.GetFreed())
-	at = s.clamp(at)
+	start := s.clamp(at.Time)
 	starts := slices.Clone(s.Starts)
-	for _, run := range e.GetRuns() {
-		slots = append(slots, Slot{Run: run, Sequence: sequence})
-		starts = append(starts, at)
+	for i, run := range e.GetRuns() {
+		slots = append(slots, Slot{Run: run, Sequence: at.Sequence})
+		starts = append(starts, start)
+		s.Number++
+		if i < len(e.GetTurns()) {
+			s.Turns = s.turned(e.GetTurns()[i])
+		}
 	}
 	s.Slots, s.Starts = slots, starts[max(0, len(starts)-MaxStarts):]
+	if len(e.GetAbsorbs()) > 0 {
+		yields := slices.Clone(s.Yields)
+		for _, a := range e.GetAbsorbs() {
+			yields = append(yields, Yield{a.GetRun(), a.GetInto(), a.GetKind()})
+		}
+		s.Yields = yields[max(0, len(yields)-keepYields):]
+	}
 	return s
+}
+
+// turned notes that a namespace had its turn.
+func (s *State) turned(namespace string) []Turn {
+	turns := make([]Turn, 0, len(s.Turns)+1)
+	for _, t := range s.Turns {
+		if t.Namespace != namespace {
+			turns = append(turns, t)
+		}
+	}
+	turns = append(turns, Turn{namespace, s.Number})
+	return turns[max(0, len(turns)-keepTurns):]
 }
 
 // without copies slots, leaving runs out.

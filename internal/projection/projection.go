@@ -6,13 +6,13 @@
 package projection
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"sync"
 
 	"github.com/slipway-hq/slipway/domain/board"
+	"github.com/slipway-hq/slipway/domain/lane"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 	"github.com/slipway-hq/slipway/internal/eventlog"
 	"github.com/slipway-hq/slipway/internal/topology"
@@ -158,7 +158,7 @@ func (p *Projection) foldLane(rec eventlog.Record, broken error) string {
 // only events that this version does not know.
 func laneOf(c *eventv1.Commit) string {
 	for _, e := range c.GetEvents() {
-		if name := cmp.Or(e.GetLaneGranted().GetLane(), e.GetSlotReleased().GetLane()); name != "" {
+		if name := lane.NameOf(e); name != "" {
 			return name
 		}
 	}

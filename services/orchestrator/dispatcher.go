@@ -133,7 +133,33 @@ func (d *dispatcher) work(ctx context.Context) {
 	lanes, starts := d.take()
 	d.grantAll(ctx, lanes)
 	for id := range starts {
+		d.settle(ctx, id)
 		d.hint(id)
+	}
+}
+
+// settle ends a run that yields to another, as soon as it may.
+func (d *dispatcher) settle(ctx context.Context, id string) {
+	var due []string
+	var yields []run.Yield
+	d.proj.Read(func(b *board.Board) {
+		l, ok := b.Live(id)
+		if !ok {
+			return
+		}
+		for _, id := range append([]string{id}, l.Merged...) {
+			if l, ok := b.Live(id); ok {
+				if y, now := b.Due(l); now {
+					due, yields = append(due, id), append(yields, y)
+				}
+			}
+		}
+	})
+	for i, id := range due {
+		yields[i].Now = d.now()
+		if err := d.command(ctx, id, yields[i]); err != nil && ctx.Err() == nil {
+			d.logger.Warn("yielding run not ended, the sweep tries again", "run", id, "error", err)
+		}
 	}
 }
 
@@ -170,22 +196,16 @@ func (d *dispatcher) prepare(name string) (g lane.Grant, h *laneHandle, ok bool)
 	var at eventlog.Position
 	d.proj.ReadAt(subject, func(b *board.Board, end eventlog.Position) {
 		ln, found := b.Lane(name)
-		if !found || ln.Quarantined != "" || len(ln.Queue) == 0 {
+		if !found || ln.Quarantined != "" || ln.Queue.Len() == 0 {
 			return
 		}
-		settings := board.SettingsOf(ln, board.World{Settings: d.settings})
-		if ln.Active >= lane.Limit(settings) {
-			return
-		}
-		state, at, ok = ln.State, end, true
-		queue := make([]lane.Candidate, min(lane.MaxGrants, len(ln.Queue)))
-		copy(queue, ln.Queue)
-		g = lane.Grant{Lane: name, Queue: queue, Settings: settings, ConfigSequence: b.Config.Sequence, Now: d.now()}
+		g = b.Grant(ln, board.SettingsOf(ln, board.World{Settings: d.settings}), d.now())
+		state, at, ok = ln.State, end, len(g.Queue) > 0
 	})
 	if !ok {
 		return g, nil, false
 	}
-	g.Ended = d.ended
+	g.Ended, g.Void, g.Share = reading(d, (*board.Board).Ended), reading(d, (*board.Board).Void), reading(d, (*board.Board).Share)
 	if h = d.lanes[name]; h == nil || h.Sequence() < at.Sequence { // somebody else decided there
 		h = engine.Resume(d.log, subject, state, at, foldLane)
 		d.lanes[name] = h
@@ -193,10 +213,12 @@ func (d *dispatcher) prepare(name string) (g lane.Grant, h *laneHandle, ok bool)
 	return g, h, true
 }
 
-// ended asks the board, which may be late and then errs on the safe side.
-func (d *dispatcher) ended(id string) (ended bool) {
-	d.proj.Read(func(b *board.Board) { ended = b.Ended(id) })
-	return ended
+// reading asks the board, which may be late and then errs on the safe side.
+func reading[T any](d *dispatcher, ask func(*board.Board, string) T) func(string) T {
+	return func(id string) (answer T) {
+		d.proj.Read(func(b *board.Board) { answer = ask(b, id) })
+		return answer
+	}
 }
 
 func (d *dispatcher) grant(ctx context.Context, h *laneHandle, g lane.Grant) {
@@ -220,6 +242,15 @@ func (d *dispatcher) grant(ctx context.Context, h *laneHandle, g lane.Grant) {
 		d.metrics.granted(len(granted.GetRuns())) //nolint:contextcheck // a counter does not wait
 		for _, id := range granted.GetRuns() {
 			d.publish(id, topology.LaneSubject(g.Lane), res.Record.Sequence)
+		}
+		d.mu.Lock()
+		for _, a := range granted.GetAbsorbs() {
+			d.starts[a.GetRun()] = true // those that need not wait for a start end now
+		}
+		d.mu.Unlock()
+		if len(granted.GetAbsorbs()) > 0 {
+			_ = d.proj.WaitFor(ctx, res.Record.Sequence) // at the end of ctx the next holder goes on
+			poke(d.wake)
 		}
 	}
 }
@@ -286,7 +317,7 @@ func (d *dispatcher) sweep(ctx context.Context) {
 	d.mu.Lock()
 	d.proj.Read(func(b *board.Board) {
 		b.Lanes(func(ln *board.Lane) {
-			if len(ln.Queue) > 0 {
+			if ln.Queue.Len() > 0 {
 				d.dirty[ln.Name] = true
 			}
 		})
@@ -295,10 +326,13 @@ func (d *dispatcher) sweep(ctx context.Context) {
 			if s.Status.Ended() || l.Quarantined != "" {
 				return
 			}
-			if at, _ := s.Due(time.Time{}); !at.IsZero() && !now.Before(at) {
-				due = append(due, overdue{s.ID, run.Expire{Now: now}})
+			held, holding := b.Held(l, now)
+			if at, _ := s.Due(held); !at.IsZero() && !now.Before(at) && !holding && !l.Yielding() {
+				due = append(due, overdue{s.ID, run.Expire{Now: now, Held: held}})
 			}
 			switch {
+			case l.Yielding():
+				d.starts[s.ID] = true
 			case s.Claimed() && d.lapsed(s.Claim.Incarnation):
 				due = append(due, overdue{s.ID, run.Lapse{Fence: s.Claim.Fence, Reason: "the lease of runner " + s.Claim.Runner + " ran out", Now: now}})
 			case !s.Claimed() && l.Grant != 0:
@@ -339,5 +373,3 @@ func foldRun(s run.State, rec eventlog.Record) run.State {
 func foldLane(s lane.State, rec eventlog.Record) lane.State {
 	return lane.FoldCommit(s, rec.Sequence, rec.Commit)
 }
-
-func limitOf(s *eventv1.LaneSettings) int { return lane.Limit(s) }

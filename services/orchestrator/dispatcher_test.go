@@ -160,7 +160,7 @@ func (h *house) checkLimits() {
 				ended[id] = true
 			}
 			if g := e.GetLaneGranted(); g != nil {
-				lanes[g.GetLane()] = lane.Fold(lanes[g.GetLane()], at, rec.Time, e)
+				lanes[g.GetLane()] = lane.Fold(lanes[g.GetLane()], lane.At{Sequence: at, Time: rec.Time}, e)
 				if slots[g.GetLane()] == nil {
 					slots[g.GetLane()] = map[string]bool{}
 				}

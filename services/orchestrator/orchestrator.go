@@ -229,7 +229,7 @@ func (o *Orchestrator) nudge(incarnation, run string) {
 func (o *Orchestrator) active() (queued, occupied int) {
 	o.proj.Read(func(b *board.Board) {
 		b.Lanes(func(ln *board.Lane) {
-			queued += len(ln.Queue)
+			queued += ln.Queue.Len()
 			occupied += ln.Active
 		})
 	})

@@ -219,11 +219,11 @@ const maxLaneRuns = 100
 func apiLane(b *board.Board, ln *board.Lane, w board.World) *apiv1.Lane {
 	settings := board.SettingsOf(ln, w)
 	out := &apiv1.Lane{
-		Name: ln.Name, Limit: uint32(limitOf(settings)), RateLimit: settings.GetRateLimit(), RatePeriod: settings.GetRatePeriod(), //nolint:gosec // bounded by the configuration
+		Name: ln.Name, Limit: uint32(ln.State.Limit(settings)), RateLimit: settings.GetRateLimit(), RatePeriod: settings.GetRatePeriod(), //nolint:gosec // bounded by the configuration
 	}
 	if ln.Quarantined != "" {
 		out.Reason = "quarantined: " + ln.Quarantined
-	} else if at := ln.State.NextStart(settings, w.Now); len(ln.Queue) > 0 && at.After(w.Now) {
+	} else if at := ln.State.NextStart(settings, w.Now); ln.Queue.Len() > 0 && at.After(w.Now) {
 		out.Reason = "its rate is used up until " + at.UTC().Format(time.RFC3339)
 	}
 	for _, slot := range ln.State.Slots {
@@ -231,8 +231,11 @@ func apiLane(b *board.Board, ln *board.Lane, w board.World) *apiv1.Lane {
 			out.Occupied = append(out.Occupied, liveRun(b, l, w))
 		}
 	}
-	for _, c := range ln.Queue[:min(maxLaneRuns, len(ln.Queue))] {
-		if l, ok := b.Live(c.Run); ok {
+	for id := range ln.Queue.Runs() {
+		if len(out.GetQueued()) == maxLaneRuns {
+			break
+		}
+		if l, ok := b.Live(id); ok {
 			out.Queued = append(out.Queued, liveRun(b, l, w))
 		}
 	}

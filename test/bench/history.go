@@ -81,14 +81,14 @@ func write(ctx context.Context, log eventlog.Log, events int) error {
 // events that took.
 func writeCohort(ctx context.Context, log eventlog.Log, plan *eventv1.Plan, slots *engine.Handle[lane.State]) (events int, err error) {
 	runs := make([]*past, cohort)
-	queue := make([]lane.Candidate, cohort)
+	queue := make([]lane.Unit, cohort)
 	waits := map[string]bool{}
 	for i := range runs {
 		id := identity.RunID(identity.Deployment, rand.Text())
 		runs[i] = &past{id: id, Handle: engine.Fresh(log, topology.RunSubject(id), run.State{}, func(s run.State, r eventlog.Record) run.State {
 			return run.FoldCommit(s, r.Sequence, r.Commit)
 		})}
-		queue[i], waits[id] = lane.Candidate{Run: id}, true
+		queue[i], waits[id] = lane.Unit{Members: []lane.Candidate{{Run: id}}}, true
 	}
 	if err := each(runs, func(p *past) error { return p.request(ctx, plan) }); err != nil {
 		return 0, err
