@@ -35,8 +35,15 @@ type clerk struct {
 // command handles a durable request. An error other than a refusal means that
 // nothing is decided; the answer is then nil.
 func (c *clerk) command(ctx context.Context, e *commandv1.Envelope) (*commandv1.Answer, error) {
-	if p := e.GetPress(); p != nil {
-		return c.press(ctx, e, p)
+	switch e.GetBody().(type) {
+	case *commandv1.Envelope_Press:
+		return c.press(ctx, e, e.GetPress())
+	case *commandv1.Envelope_Delivery:
+		return c.delivery(ctx, e)
+	case *commandv1.Envelope_Note:
+		return c.note(ctx, e)
+	case *commandv1.Envelope_Overheard:
+		return c.overheard(ctx, e)
 	}
 	s, err := grammar.Parse(e.GetSentence().GetCommand(), e.GetSentence().GetText())
 	if err != nil {
