@@ -7,6 +7,7 @@ import (
 
 	"github.com/slipway-hq/slipway/domain/lane"
 	"github.com/slipway-hq/slipway/domain/run"
+	"github.com/slipway-hq/slipway/domain/schedule"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
 
@@ -74,11 +75,13 @@ type Board struct {
 	lanes    map[string]*Lane // by name
 	versions map[place]string // what went there last
 	sequence uint64
+
+	schedules map[string]schedule.State // by name
 }
 
 // New returns an empty board.
 func New() *Board {
-	return &Board{live: map[string]*Live{}, near: map[string][]string{}, lanes: map[string]*Lane{}, versions: map[place]string{}, index: newIndex()}
+	return &Board{live: map[string]*Live{}, near: map[string][]string{}, lanes: map[string]*Lane{}, versions: map[place]string{}, index: newIndex(), schedules: map[string]schedule.State{}}
 }
 
 // Sequence is that of the newest commit folded.

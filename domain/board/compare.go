@@ -53,6 +53,11 @@ func Compare(a, b *Board, limit int) []string {
 			say("lane %s differs", name)
 		}
 	}
+	for name, x := range a.schedules {
+		if y, ok := b.schedules[name]; ok && x.Sequence == y.Sequence && !sameSchedule(x, y) {
+			say("schedule %s differs at sequence %d", name, x.Sequence)
+		}
+	}
 	return out
 }
 

@@ -23,6 +23,7 @@ type Change struct {
 	Run      string // id, when a run's
 	Lane     string // name, when a lane's; or the run's lane
 	Config   bool
+	Schedule string // name, when a schedule's
 	Sequence uint64
 }
 
@@ -119,6 +120,8 @@ func (p *Projection) fold(rec eventlog.Record) Change {
 	case rec.Subject == topology.SubjectConfig && broken == nil:
 		change.Config = true
 		p.board.FoldConfig(rec.Sequence, rec.Commit)
+	case topology.IsScheduleSubject(rec.Subject) && broken == nil:
+		change.Schedule = p.board.FoldSchedule(rec.Sequence, rec.Commit)
 	}
 	return change
 }
