@@ -44,6 +44,8 @@ type Subject struct {
 	// Guest and UltraGuest are multi- and single-channel guests, Stranger is
 	// somebody from another organisation in a shared channel.
 	Guest, UltraGuest, Bot, Stranger, Deleted bool
+	// Reminder is Slack's reminder bot, which speaks for nobody that is known.
+	Reminder bool
 }
 
 // Rule is what an environment allows.

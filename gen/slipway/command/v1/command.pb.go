@@ -851,7 +851,9 @@ type Answer struct {
 	// Full id of the run this is about; may be empty.
 	Run string `protobuf:"bytes,4,opt,name=run,proto3" json:"run,omitempty"`
 	// Choices offered as buttons: each is a sentence for /slipway.
-	Choices       []*Choice `protobuf:"bytes,5,rep,name=choices,proto3" json:"choices,omitempty"`
+	Choices []*Choice `protobuf:"bytes,5,rep,name=choices,proto3" json:"choices,omitempty"`
+	// The answer opens a thread under the person's message, if there is one.
+	Threaded      bool `protobuf:"varint,6,opt,name=threaded,proto3" json:"threaded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -919,6 +921,13 @@ func (x *Answer) GetChoices() []*Choice {
 		return x.Choices
 	}
 	return nil
+}
+
+func (x *Answer) GetThreaded() bool {
+	if x != nil {
+		return x.Threaded
+	}
+	return false
 }
 
 // Choice is a button under an answer.
@@ -1493,7 +1502,7 @@ const file_slipway_command_v1_command_proto_rawDesc = "" +
 	"\x06action\x18\x01 \x01(\tR\x06action\x12\x10\n" +
 	"\x03run\x18\x02 \x01(\tR\x03run\x12\x1a\n" +
 	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\tR\x05value\"\x98\x02\n" +
+	"\x05value\x18\x04 \x01(\tR\x05value\"\xb4\x02\n" +
 	"\x06Answer\x12E\n" +
 	"\n" +
 	"visibility\x18\x01 \x01(\x0e2%.slipway.command.v1.Answer.VisibilityR\n" +
@@ -1501,7 +1510,8 @@ const file_slipway_command_v1_command_proto_rawDesc = "" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x12\n" +
 	"\x04code\x18\x03 \x01(\tR\x04code\x12\x10\n" +
 	"\x03run\x18\x04 \x01(\tR\x03run\x124\n" +
-	"\achoices\x18\x05 \x03(\v2\x1a.slipway.command.v1.ChoiceR\achoices\"W\n" +
+	"\achoices\x18\x05 \x03(\v2\x1a.slipway.command.v1.ChoiceR\achoices\x12\x1a\n" +
+	"\bthreaded\x18\x06 \x01(\bR\bthreaded\"W\n" +
 	"\n" +
 	"Visibility\x12\x1a\n" +
 	"\x16VISIBILITY_UNSPECIFIED\x10\x00\x12\x16\n" +
