@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/slipway-hq/slipway/domain/lane"
+	"github.com/slipway-hq/slipway/domain/relay"
 	"github.com/slipway-hq/slipway/domain/run"
 	"github.com/slipway-hq/slipway/domain/schedule"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
@@ -77,11 +78,12 @@ type Board struct {
 	sequence uint64
 
 	schedules map[string]schedule.State // by name
+	relays    map[string]relay.State    // by name
 }
 
 // New returns an empty board.
 func New() *Board {
-	return &Board{live: map[string]*Live{}, near: map[string][]string{}, lanes: map[string]*Lane{}, versions: map[place]string{}, index: newIndex(), schedules: map[string]schedule.State{}}
+	return &Board{live: map[string]*Live{}, near: map[string][]string{}, lanes: map[string]*Lane{}, versions: map[place]string{}, index: newIndex(), schedules: map[string]schedule.State{}, relays: map[string]relay.State{}}
 }
 
 // Sequence is that of the newest commit folded.

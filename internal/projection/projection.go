@@ -24,6 +24,7 @@ type Change struct {
 	Lane     string // name, when a lane's; or the run's lane
 	Config   bool
 	Schedule string // name, when a schedule's
+	Relay    string // name, when a relay's
 	Sequence uint64
 }
 
@@ -122,6 +123,8 @@ func (p *Projection) fold(rec eventlog.Record) Change {
 		p.board.FoldConfig(rec.Sequence, rec.Commit)
 	case topology.IsScheduleSubject(rec.Subject) && broken == nil:
 		change.Schedule = p.board.FoldSchedule(rec.Sequence, rec.Commit)
+	case topology.IsRelaySubject(rec.Subject) && broken == nil:
+		change.Relay = p.board.FoldRelay(rec.Sequence, rec.Commit)
 	}
 	return change
 }
