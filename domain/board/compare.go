@@ -58,6 +58,11 @@ func Compare(a, b *Board, limit int) []string {
 			say("schedule %s differs at sequence %d", name, x.Sequence)
 		}
 	}
+	for name, x := range a.relays {
+		if y, ok := b.relays[name]; ok && x.Sequence == y.Sequence && !sameRelay(x, y) {
+			say("relay %s differs at sequence %d", name, x.Sequence)
+		}
+	}
 	return out
 }
 

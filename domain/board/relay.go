@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/slipway-hq/slipway/domain/relay"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
@@ -38,3 +40,11 @@ func (b *Board) Relay(name string) (relay.State, bool) {
 
 // Relays are the names of those where something happened, sorted.
 func (b *Board) Relays() []string { return slices.Sorted(maps.Keys(b.relays)) }
+
+// sameRelay compares what is decided from; who said so follows from sequences.
+func sameRelay(a, b relay.State) bool {
+	sameAway := (a.Away == nil) == (b.Away == nil) && (a.Away == nil || a.Away.From == b.Away.From && a.Away.Until == b.Away.Until)
+	return sameAway && a.Name == b.Name && slices.EqualFunc(a.Relayed, b.Relayed, func(x, y relay.Relayed) bool {
+		return x.Sequence == y.Sequence && proto.Equal(x.Event, y.Event)
+	})
+}
