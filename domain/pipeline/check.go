@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -49,6 +50,9 @@ func (c Config) Check() []Fault {
 	for _, name := range names(c.Pools) {
 		k.name([]string{"pools", name}, name)
 	}
+	k.namespaces()
+	k.relays()
+	k.slack()
 	return k.faults
 }
 
@@ -242,25 +246,35 @@ func (k *checker) environment(name string, e Environment) {
 	if e.Protected && e.Allow.Empty() {
 		k.fault(at(base, "allow"), "it is protected and allows nobody: list users or channels under allow")
 	}
+	k.allow(at(base, "allow"), e.Allow)
+	k.variables(at(base, "variables"), e.Variables)
+}
+
+// allow checks a list of people.
+func (k *checker) allow(base []string, a Allow) {
 	ids := func(key string, list []string, form *regexp.Regexp, kind, example string) {
 		if len(list) > MaxAllow {
-			k.fault(at(base, "allow", key), "%d are given, at most %d are allowed", len(list), MaxAllow)
+			k.fault(at(base, key), "%d are given, at most %d are allowed", len(list), MaxAllow)
 		}
 		for i, id := range list {
 			if !form.MatchString(id) {
-				k.fault(at(base, "allow", key, strconv.Itoa(i)), "%q is not the id of a %s, such as %s; names can change, ids cannot", id, kind, example)
+				k.fault(at(base, key, strconv.Itoa(i)), "%q is not the id of a %s, such as %s; names can change, ids cannot", id, kind, example)
 			}
 		}
 	}
-	ids("users", e.Allow.Users, userForm, "user", "U012AB3CD")
-	ids("channels", e.Allow.Channels, channelForm, "channel", "C012AB3CD")
-	if len(e.Variables) > MaxEnv {
-		k.fault(at(base, "variables"), "%d are given, at most %d are allowed", len(e.Variables), MaxEnv)
+	ids("users", a.Users, userForm, "user", "U012AB3CD")
+	ids("channels", a.Channels, channelForm, "channel", "C012AB3CD")
+}
+
+// variables checks a literal environment.
+func (k *checker) variables(base []string, variables map[string]string) {
+	if len(variables) > MaxEnv {
+		k.fault(base, "%d are given, at most %d are allowed", len(variables), MaxEnv)
 	}
-	for _, v := range names(e.Variables) {
-		k.variable(at(base, "variables", v), v)
-		for _, why := range textFaults(e.Variables[v]) {
-			k.fault(at(base, "variables", v), "%s", why)
+	for _, v := range names(variables) {
+		k.variable(at(base, v), v)
+		for _, why := range textFaults(variables[v]) {
+			k.fault(at(base, v), "%s", why)
 		}
 	}
 }
@@ -290,6 +304,7 @@ func (k *checker) lanes() {
 			k.fault(at(base, "rate"), "a rate needs both a limit and a period")
 		}
 		k.wait(at(base, "rate", "period"), l.RatePeriod, MaxWait)
+		k.laneShares(base, l)
 		if _, err := path.Match(name, ""); err != nil {
 			k.fault(base, "%q is not a pattern: * stands for anything without a slash", name)
 			continue
@@ -300,15 +315,30 @@ func (k *checker) lanes() {
 	}
 }
 
+// laneShares checks the limits within a lane: one above the lane's own would
+// never be reached.
+func (k *checker) laneShares(base []string, l Lane) {
+	all := cmp.Or(l.Concurrency, DefaultConcurrency)
+	shares := map[string]int{"per_runner": l.PerRunner, "per_namespace": l.PerNamespace, "per_job": l.PerJob}
+	for _, key := range names(shares) {
+		n := shares[key]
+		k.within(at(base, key), n, 0, MaxConcurrency)
+		if n > all && n <= MaxConcurrency {
+			k.fault(at(base, key), "%d is more than the %d that the lane allows in all, so it limits nothing", n, all)
+		}
+	}
+}
+
 func (k *checker) laneUnreached(base []string, name string, reached []string) {
-	f := Fault{Path: base, Message: fmt.Sprintf("no pipeline queues in a lane %q", name)}
+	f := Fault{Path: base, Message: fmt.Sprintf("nothing queues in a lane %q", name)}
 	if near := grammar.Suggest(name, reached, 1); len(near) > 0 {
 		f.Suggestion = near[0]
 	}
 	k.faults = append(k.faults, f)
 }
 
-// reachedLanes lists the lanes of every service and environment.
+// reachedLanes lists the lanes of every service and environment, and of every
+// job.
 func (k *checker) reachedLanes() []string {
 	set := map[string]bool{}
 	for _, service := range names(k.config.Services) {
@@ -316,6 +346,9 @@ func (k *checker) reachedLanes() []string {
 		for _, env := range k.config.ServiceEnvironments(service) {
 			set[laneName(p, service, env)] = true
 		}
+	}
+	for _, job := range k.config.Jobs() {
+		set[k.config.JobLane(job.Namespace, job.Job)] = true
 	}
 	return names(set)
 }

@@ -18,23 +18,31 @@ func (k *checker) pipeline(base []string, p Pipeline, users []string) {
 	if p.Pool != "" && p.Pool != DefaultPool {
 		k.reference(at(base, "pool"), "pool", p.Pool, append(names(k.config.Pools), DefaultPool))
 	}
-	laneNames := func(name string) bool { return name == builtinService || name == builtinEnvironment }
-	for _, s := range scanPlain(p.Lane) {
-		if !s.literal && !laneNames(s.name) {
-			k.fault(at(base, "lane"), "{%s} cannot be part of a lane's name; {service} and {environment} can", s.name)
+	k.laneTemplate(base, p.Lane, builtinService, builtinEnvironment)
+	if len(p.Steps) == 0 {
+		k.fault(at(base, "steps"), "a pipeline needs at least one step")
+	}
+	k.steps(base, p.Steps, forDeployment(k.known(users)))
+}
+
+// laneTemplate checks the name of a lane, in which some words are filled in.
+func (k *checker) laneTemplate(base []string, lane string, words ...string) {
+	for _, s := range scanPlain(lane) {
+		if !s.literal && !slices.Contains(words, s.name) {
+			k.fault(at(base, "lane"), "{%s} cannot be part of a lane's name; {%s} can", s.name, strings.Join(words, "} and {"))
 		}
 	}
-	if len(p.Lane) > 4*MaxName || strings.ContainsFunc(p.Lane, forbidden) {
+	if len(lane) > 4*MaxName || strings.ContainsFunc(lane, forbidden) {
 		k.fault(at(base, "lane"), "the name is longer than %d characters, or has invisible ones", 4*MaxName)
 	}
-	switch {
-	case len(p.Steps) == 0:
-		k.fault(at(base, "steps"), "a pipeline needs at least one step")
-	case len(p.Steps) > MaxSteps:
-		k.fault(at(base, "steps"), "%d are given, at most %d are allowed", len(p.Steps), MaxSteps)
+}
+
+func (k *checker) steps(base []string, steps []Step, words vocabulary) {
+	if len(steps) > MaxSteps {
+		k.fault(at(base, "steps"), "%d are given, at most %d are allowed", len(steps), MaxSteps)
 	}
 	seen := map[string]bool{}
-	for i, s := range p.Steps {
+	for i, s := range steps {
 		path := at(base, "steps", strconv.Itoa(i))
 		if s.Name == "" {
 			k.fault(at(path, "name"), "a step needs a name")
@@ -45,7 +53,7 @@ func (k *checker) pipeline(base []string, p Pipeline, users []string) {
 			k.fault(at(path, "name"), "there is another step %q before it", s.Name)
 		}
 		seen[s.Name] = true
-		k.step(path, s, forDeployment(k.known(users)))
+		k.step(path, s, words)
 	}
 }
 
@@ -204,14 +212,21 @@ func (k *checker) stepEnvironment(base []string, s Step) {
 	for _, name := range names(s.Secrets) {
 		where := at(base, "secrets", name)
 		claim(where, name, "secrets")
-		ref := s.Secrets[name]
-		if (ref.Env == "") == (ref.File == "") {
-			k.fault(where, "a secret is taken from either env or file")
-		}
-		k.notOwn(at(where, "env"), ref.Env)
-		if ref.File != "" && (!path.IsAbs(ref.File) || strings.ContainsFunc(ref.File, forbidden)) {
-			k.fault(at(where, "file"), "%q must be an absolute path on the runner", ref.File)
-		}
+		k.secret(where, s.Secrets[name], "the runner")
+		k.notOwn(at(where, "env"), s.Secrets[name].Env)
+	}
+}
+
+// secret checks a reference to a value that only one place knows.
+func (k *checker) secret(where []string, ref Secret, place string) {
+	if (ref.Env == "") == (ref.File == "") {
+		k.fault(where, "a secret is taken from either env or file")
+	}
+	if ref.Env != "" && !variableForm.MatchString(ref.Env) {
+		k.fault(at(where, "env"), "%q is not the name of a variable: letters, digits and underscores, not starting with a digit", ref.Env)
+	}
+	if ref.File != "" && (!path.IsAbs(ref.File) || strings.ContainsFunc(ref.File, forbidden)) {
+		k.fault(at(where, "file"), "%q must be an absolute path on %s", ref.File, place)
 	}
 }
 

@@ -40,7 +40,7 @@ func yard() pipeline.Config {
 							"from": {Parameter: pipeline.Parameter{Type: pipeline.TypeInt}},
 							"what": {Parameter: pipeline.Parameter{Type: pipeline.TypeEnum, Values: []string{"pills", "pots"}, Default: new("pills")}},
 						},
-						Dedupe: pipeline.Dedupe{Policy: pipeline.DedupeNewest, MaxDelay: time.Minute}, Source: &pipeline.JobSource{Fabfile: "https://files.example/fab.py", SHA256: strings.Repeat("AB", 32)},
+						Dedupe: pipeline.Dedupe{Policy: pipeline.DedupeNewest}, Source: &pipeline.JobSource{Fabfile: "https://files.example/fab.py", SHA256: strings.Repeat("AB", 32)},
 					},
 				},
 				Commands: []pipeline.Command{
@@ -57,7 +57,7 @@ func yard() pipeline.Config {
 				"open": {Lane: "vault", Steps: []pipeline.Step{{Name: "a", Shell: "./a {namespace}"}, {Name: "b", Shell: "./b", Env: map[string]string{"WHO": "b"}}}, Env: map[string]string{"WHO": "all"}},
 			}},
 		},
-		Lanes: map[string]pipeline.Lane{"op:*": {Concurrency: 3, PerRunner: 1, PerJob: 2, PerNamespace: 4, Turns: true, Priority: 9}},
+		Lanes: map[string]pipeline.Lane{"op:*": {Concurrency: 3, PerRunner: 1, PerJob: 2, PerNamespace: 3, Turns: true, Priority: 9}},
 		Pools: map[string]pipeline.Pool{"safe": {}},
 		Slack: pipeline.Slack{LogsChannel: "#logs", SupportChannel: "#support"},
 	}
@@ -98,7 +98,7 @@ func TestAPlanOfAJobIsPinnedWhole(t *testing.T) {
 	if d := plan.GetDedupe(); d.GetPolicy() != eventv1.Dedupe_POLICY_MERGE || d.GetMaxDelay().AsDuration() != time.Hour || len(d.GetKey()) != 64 {
 		t.Error(prototext.Format(d))
 	}
-	if s := plan.GetLaneSettings(); s.GetConcurrency() != 3 || s.GetPerRunner() != 1 || s.GetPerJob() != 2 || s.GetPerNamespace() != 4 || !s.GetTurns() {
+	if s := plan.GetLaneSettings(); s.GetConcurrency() != 3 || s.GetPerRunner() != 1 || s.GetPerJob() != 2 || s.GetPerNamespace() != 3 || !s.GetTurns() {
 		t.Error(prototext.Format(s))
 	}
 	if r := plan.GetReport(); r.GetStdout() || !r.GetSuccess() || r.GetFormat() != eventv1.Report_FORMAT_TEXT || r.GetLogsChannel() != "#logs" || !r.GetEscalate() ||
@@ -119,7 +119,7 @@ func TestWhatAJobSaysWinsOverTheDefaults(t *testing.T) {
 	if r := plan.GetReport(); !r.GetStdout() || r.GetSuccess() || r.GetFormat() != eventv1.Report_FORMAT_CODE || r.GetLogsChannel() != "" || r.GetEscalate() || r.GetSupportChannel() != "" {
 		t.Error(prototext.Format(r))
 	}
-	if d := plan.GetDedupe(); d.GetPolicy() != eventv1.Dedupe_POLICY_NEWEST || d.GetMaxDelay().AsDuration() != time.Minute {
+	if d := plan.GetDedupe(); d.GetPolicy() != eventv1.Dedupe_POLICY_NEWEST || d.GetMaxDelay().AsDuration() != time.Hour {
 		t.Error(prototext.Format(d))
 	}
 	plan = planJob(t, c, pipeline.JobRequest{Namespace: "vault", Job: "open"})
@@ -249,4 +249,12 @@ func TestTheDedupeKeyTellsArgumentsApart(t *testing.T) {
 			t.Fatalf("%q: the key changes with the form of the request", x)
 		}
 	})
+}
+
+func TestTheConfigurationOfJobsIsGood(t *testing.T) {
+	for _, c := range []pipeline.Config{yard(), echo("echo {a} {b} {s}")} {
+		if faults := c.Check(); len(faults) > 0 {
+			t.Error(faults)
+		}
+	}
 }

@@ -304,7 +304,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 			c.Environments["staging"] = pipeline.Environment{Allow: pipeline.Allow{Users: []string{"@bob"}}}
 		}, "environments.staging.allow.users.0", "not the id of a user"},
 		"reserved name": {func(c *pipeline.Config) { c.Environments["To"] = pipeline.Environment{} }, "environments.To", "something else in a sentence"},
-		"lost lane":     {func(c *pipeline.Config) { c.Lanes["*/prodution"] = pipeline.Lane{} }, "lanes.*/prodution", "no pipeline queues"},
+		"lost lane":     {func(c *pipeline.Config) { c.Lanes["*/prodution"] = pipeline.Lane{} }, "lanes.*/prodution", "nothing queues"},
 		"half a rate":   {func(c *pipeline.Config) { c.Lanes["global"] = pipeline.Lane{RateLimit: 1} }, "lanes.global.rate", "both a limit and a period"},
 		"no steps":      {func(c *pipeline.Config) { c.Pipelines["deploy"] = pipeline.Pipeline{} }, "pipelines.deploy.steps", "at least one step"},
 		"unknown pool":  {func(c *pipeline.Config) { c.Pools = nil }, "services.checkout.pipeline.pool", `there is no pool "gpu"`},
