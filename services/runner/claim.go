@@ -42,9 +42,10 @@ func openRun(ctx context.Context, log eventlog.Log, id string) (*engine.Handle[r
 }
 
 // claim takes the run that the hint names, if the log says that it may start.
-// The refusals of domain/run and errNoGrant are answers; anything else is a
-// failure.
-func (i *incarnation) claim(ctx context.Context, hint hints.Hint) (*hold, error) {
+// The refusals of domain/run, errNoGrant and errLaneFull are answers; anything
+// else is a failure. Who gets a run has entered its lane, and leaves it.
+func (i *incarnation) claim(work context.Context, hint hints.Hint) (*hold, error) {
+	ctx := work
 	if err := i.grants.check(ctx, hint.GetLaneSubject(), hint.GetGrantSequence(), hint.GetRun()); err != nil {
 		return nil, err
 	}
@@ -57,20 +58,33 @@ func (i *incarnation) claim(ctx context.Context, hint hints.Hint) (*hold, error)
 	if s := handle.State(); s.Status != run.Absent && topology.LaneSubject(s.Plan.GetLane()) != hint.GetLaneSubject() {
 		return nil, fmt.Errorf("%w: it waits in another lane", errNoGrant)
 	}
-	if err := i.journal.Add(h.run); err != nil {
+	if !i.lanes.enter(h.lane(), handle.State().Plan.GetLaneSettings().GetPerRunner()) {
+		i.lanes.park(h.lane(), hint)
+		return nil, errLaneFull
+	}
+	if err := i.take(ctx, h, hint.GetGrantSequence()); err != nil {
+		i.leave(work, h.lane())
 		return nil, err
 	}
+	return h, nil
+}
+
+// take puts the claim into the log.
+func (i *incarnation) take(ctx context.Context, h *hold, grant uint64) error {
+	if err := i.journal.Add(h.run); err != nil {
+		return err
+	}
 	if _, err := h.commit(ctx, "claim", run.TakeClaim{
-		Runner: i.Runner.id, Incarnation: i.id, Host: i.cfg.Name, GrantSequence: hint.GetGrantSequence(), Now: time.Now(),
+		Runner: i.Runner.id, Incarnation: i.id, Host: i.cfg.Name, GrantSequence: grant, Now: time.Now(),
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	// A claim that got through unnoticed may be over already, and another's be
 	// live: fence 0 holds nothing.
-	if claim := handle.State().Claim; claim.Incarnation == i.id {
+	if claim := h.handle.State().Claim; claim.Incarnation == i.id {
 		h.fence = claim.Fence
 	}
-	return h, nil
+	return nil
 }
 
 // maxGrants is how many grants are remembered. One grant starts many runs, so

@@ -39,6 +39,8 @@ type Forgetter interface{ Forget(run string) }
 // Attempt is what an executor is to run.
 type Attempt struct {
 	Run, Service, Environment, Version string
+	// Namespace and Job of a job; empty for a deployment.
+	Namespace, Job string
 
 	Plan   *eventv1.Plan
 	Step   uint32 // index in the plan
@@ -57,6 +59,11 @@ type Attempt struct {
 
 // Command is the step that is to run.
 func (a Attempt) Command() *eventv1.Step { return a.Plan.GetSteps()[a.Step] }
+
+// Reports tells whether standard output of the step is the run's report.
+func (a Attempt) Reports() bool {
+	return a.Plan.GetReport().GetStdout() && int(a.Step) == len(a.Plan.GetSteps())-1 && !a.Probe
+}
 
 // Result is how an attempt ended. The zero Result is a success.
 type Result struct {

@@ -67,6 +67,12 @@ func (i *incarnation) newHold(handle *engine.Handle[run.State], id string) *hold
 	return &hold{incarnation: i, run: id, handle: handle, nudged: make(chan struct{}, 1)}
 }
 
+// lane is where the run was queued.
+func (h *hold) lane() string {
+	s := h.handle.State()
+	return s.Plan.GetLane()
+}
+
 // traced returns ctx as a part of the trace of the request.
 func (h *hold) traced(ctx context.Context) context.Context {
 	parent := h.handle.State().TraceParent
@@ -205,7 +211,7 @@ func (h *hold) execute(ctx context.Context, at, number uint32, probe bool) error
 
 func (h *hold) attempt(s *run.State, at, number uint32, probe bool) Attempt {
 	a := Attempt{
-		Run: h.run, Service: s.Service, Environment: s.Environment, Version: s.Version,
+		Run: h.run, Service: s.Service, Environment: s.Environment, Version: s.Version, Namespace: s.Namespace, Job: s.Job,
 		Plan: s.Plan, Step: at, Number: number, Fence: h.fence, Probe: probe, Commit: s.Commit, Alive: h.alive,
 	}
 	for i := range s.Steps[:at] {

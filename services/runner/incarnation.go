@@ -40,6 +40,7 @@ type incarnation struct {
 	*Runner
 	id       string
 	room     *room
+	lanes    *lanes
 	lease    leaseholder
 	draining chan struct{} // closed when claims are to be given back at a boundary
 	overdue  chan struct{} // closed when they are to be given back at once
@@ -55,7 +56,7 @@ type incarnation struct {
 // given back, or why the incarnation lost its right to work.
 func (r *Runner) live(ctx context.Context, ready func()) error {
 	i := &incarnation{
-		Runner: r, id: rand.Text(), room: newRoom(r.cfg.Capacity), held: map[string]*hold{},
+		Runner: r, id: rand.Text(), room: newRoom(r.cfg.Capacity), lanes: newLanes(), held: map[string]*hold{},
 		draining: make(chan struct{}), overdue: make(chan struct{}),
 	}
 	if err := r.giveAllBack(ctx, i.id); err != nil {
@@ -258,6 +259,7 @@ func (i *incarnation) handle(ctx context.Context, hint hints.Hint) {
 	end := i.hold(ctx, h)
 	i.metrics.hold(ctx, -1)
 	free() // before what remains to be tidied
+	i.leave(ctx, h.lane())
 	i.settle(ctx, h, end)
 }
 
@@ -308,6 +310,10 @@ func (i *incarnation) forget(run string) {
 func (i *incarnation) refused(ctx context.Context, hint hints.Hint, err error) {
 	var refusal *run.Refusal
 	switch {
+	case errors.Is(err, errLaneFull):
+		i.metrics.claim(ctx, outcomeLaneFull)
+		hint.Nak(laneDelay(hint.Tries()))
+		return
 	case errors.Is(err, run.ErrAbsent), errors.Is(err, errNoGrant), errors.Is(err, eventlog.ErrNotFound):
 		i.metrics.claim(ctx, outcomeNoGrant)
 		if hint.Tries() < lagTries {

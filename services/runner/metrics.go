@@ -57,6 +57,7 @@ var (
 	outcomeConflict = outcome("conflict")
 	outcomeEnded    = outcome("ended")
 	outcomeNoGrant  = outcome("no_grant")
+	outcomeLaneFull = outcome("lane_full")
 	outcomeFailed   = outcome("failed")
 	outcomeOK       = outcome("ok")
 	outcomeLost     = outcome("lost")

@@ -32,6 +32,7 @@ import (
 	"github.com/slipway-hq/slipway/internal/eventlog"
 	"github.com/slipway-hq/slipway/internal/lease"
 	"github.com/slipway-hq/slipway/internal/lifecycle"
+	"github.com/slipway-hq/slipway/internal/telemetry"
 	"github.com/slipway-hq/slipway/services/runner/internal/journal"
 	"github.com/slipway-hq/slipway/services/runner/internal/output"
 )
@@ -51,6 +52,9 @@ type Config struct {
 	Capacity     int           `name:"runner-capacity" help:"Most runs at one time; 0 means twice the processors, at least 4." default:"0" env:"SLIPWAY_RUNNER_CAPACITY"`
 	Name         string        `name:"runner-name" help:"Name that people see; the host's when empty." env:"SLIPWAY_RUNNER_NAME"`
 	DrainTimeout time.Duration `name:"runner-drain-timeout" help:"How long a stopping runner waits for the end of the steps that run." default:"60s" env:"SLIPWAY_RUNNER_DRAIN_TIMEOUT"`
+
+	CallbackURL string           `name:"callback-url" help:"Address of slack-ingress as jobs reach it, where they may speak while they run." env:"SLIPWAY_CALLBACK_URL"`
+	CallbackKey telemetry.Secret `name:"callback-key" env:"SLIPWAY_CALLBACK_KEY" hidden:"" help:"Key shared with slack-ingress; without it jobs get no address to speak at."`
 
 	// Dir is the data folder: identity, workspaces, caches. One process at a time.
 	Dir string `kong:"-"`
@@ -212,7 +216,7 @@ func (r *Runner) open() (err error) {
 	r.output = output.New(r.js, r.log)
 	r.sweep = func() {}
 	if r.exec, r.await = r.deps.Executor, func(context.Context) error { return nil }; r.exec == nil {
-		processes, err := newSteps(r.cfg.Dir, r.js, r.log, r.deps.Timing.SelfKillAfter, r.deps.StepEnv)
+		processes, err := newSteps(r.cfg.Dir, r.js, r.log, r.deps.Timing.SelfKillAfter, r.deps.StepEnv, newCallbacks(r.cfg))
 		if err != nil {
 			return err
 		}

@@ -32,9 +32,10 @@ type steps struct {
 	watchdog time.Duration
 	log      *slog.Logger
 	extra    func() map[string]string
+	callback callbacks
 }
 
-func newSteps(dir string, js jetstream.JetStream, log *slog.Logger, watchdog time.Duration, extra func() map[string]string) (*steps, error) {
+func newSteps(dir string, js jetstream.JetStream, log *slog.Logger, watchdog time.Duration, extra func() map[string]string, callback callbacks) (*steps, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("find the data folder: %w", err)
@@ -45,7 +46,7 @@ func newSteps(dir string, js jetstream.JetStream, log *slog.Logger, watchdog tim
 	}
 	return &steps{
 		root: root, store: objects.New(js), values: workspace.Process{},
-		lockFile: filepath.Join(dir, "steps.lock"), watchdog: watchdog, log: log, extra: extra,
+		lockFile: filepath.Join(dir, "steps.lock"), watchdog: watchdog, log: log, extra: extra, callback: callback,
 	}, nil
 }
 
@@ -98,6 +99,7 @@ func (x *steps) Execute(ctx context.Context, a Attempt, out Sink) (Result, error
 	}
 	result := translate(ran, spec)
 	result.Source = source
+	x.report(ctx, a, ran, result.Output)
 	if !result.OK() {
 		return result, nil
 	}
@@ -107,7 +109,7 @@ func (x *steps) Execute(ctx context.Context, a Attempt, out Sink) (Result, error
 	})
 	if err != nil {
 		failed, err := setupFailed(ctx, source, err)
-		failed.Output = result.Output
+		failed.Output, failed.Error = result.Output, step.Mask(spec.Secrets, failed.Error)
 		return failed, err
 	}
 	return result, nil
@@ -145,16 +147,20 @@ func setupFailed(ctx context.Context, source *eventv1.SourceResolved, err error)
 const (
 	kindGit  = "git"
 	kindPath = "path"
+	kindURL  = "url"
 )
 
-// sourceOf is where the files come from: for Git the commit that was recorded,
-// once it was.
+// sourceOf is where the files come from: of Git and URLs what was recorded, once
+// it was, so that all steps see the same.
 func sourceOf(a Attempt) workspace.Source {
+	last := a.Plan.GetSource().GetLastGood()
 	switch from := a.Plan.GetSource().GetFrom().(type) {
 	case *eventv1.Source_Git:
-		return workspace.Source{Git: from.Git.GetUrl(), Ref: from.Git.GetRef(), Commit: a.Commit}
+		return workspace.Source{Git: from.Git.GetUrl(), Ref: from.Git.GetRef(), Commit: a.Commit, LastGood: last}
 	case *eventv1.Source_Path:
 		return workspace.Source{Path: from.Path.GetPath()}
+	case *eventv1.Source_Url:
+		return workspace.Source{URL: from.Url.GetUrl(), SHA256: from.Url.GetSha256(), File: from.Url.GetPath(), Commit: a.Commit, LastGood: last}
 	}
 	return workspace.Source{}
 }
@@ -162,9 +168,11 @@ func sourceOf(a Attempt) workspace.Source {
 func resolved(source *eventv1.Source, c workspace.Checkout) *eventv1.SourceResolved {
 	switch source.GetFrom().(type) {
 	case *eventv1.Source_Git:
-		return &eventv1.SourceResolved{Commit: c.Commit, Kind: kindGit}
+		return &eventv1.SourceResolved{Commit: c.Commit, Kind: kindGit, Stale: bounded(c.Stale)}
 	case *eventv1.Source_Path:
 		return &eventv1.SourceResolved{Commit: c.Digest, Kind: kindPath}
+	case *eventv1.Source_Url:
+		return &eventv1.SourceResolved{Commit: c.Digest, Kind: kindURL, Stale: bounded(c.Stale)}
 	}
 	return nil
 }
@@ -176,13 +184,20 @@ func (x *steps) spec(w *workspace.Workspace, a Attempt) (step.Spec, error) {
 	if err != nil {
 		return step.Spec{}, err
 	}
-	env, secrets, err := w.Environment(x.environment(w, a), x.values)
+	said := x.environment(w, a)
+	env, secrets, err := w.Environment(said, x.values)
 	if err != nil {
 		return step.Spec{}, err
+	}
+	if address := said.Own[callbackName]; address != "" {
+		secrets = append(secrets, address) // whoever has it can speak for the run
 	}
 	spec := step.Spec{
 		Argv: plan.GetArgv(), Shell: plan.GetShell(), Dir: dir, Env: env, Secrets: secrets,
 		Timeout: plan.GetTimeout().AsDuration(), Grace: plan.GetGrace().AsDuration(), OutputLimit: int64(plan.GetOutputLimit()), //nolint:gosec // bounded by the configuration
+	}
+	if a.Reports() {
+		spec.ReportBytes = reportLimit
 	}
 	if a.Probe {
 		spec.Argv, spec.Shell = nil, plan.GetProbe()
@@ -218,6 +233,12 @@ func (x *steps) environment(w *workspace.Workspace, a Attempt) workspace.EnvSpec
 		"SLIPWAY_RUN": a.Run, "SLIPWAY_SERVICE": a.Service, "SLIPWAY_ENVIRONMENT": a.Environment, "SLIPWAY_VERSION": version,
 		"SLIPWAY_STEP": plan.GetName(), "SLIPWAY_ATTEMPT": strconv.FormatUint(uint64(a.Number), 10), "SLIPWAY_FENCE": strconv.FormatUint(a.Fence, 10),
 	}}
+	if a.Job != "" {
+		spec.Own["SLIPWAY_NAMESPACE"], spec.Own["SLIPWAY_JOB"] = a.Namespace, a.Job
+		if address := x.callback.address(a, time.Now()); address != "" {
+			spec.Own[callbackName] = address
+		}
+	}
 	if x.extra != nil {
 		maps.Copy(spec.Own, x.extra())
 	}

@@ -22,10 +22,28 @@ type capture struct {
 	total     int64 // bytes after masking, of both streams
 	truncated bool
 	tail      tail
+	report    report
 	streams   [2]*stream
 }
 
-// stream is one of the two: raw bytes → masker → valid text → buffer → chunk.
+// report is the beginning of standard output, masked and otherwise as it was
+// written: a report may be any file.
+type report struct {
+	limit int
+	head  []byte
+	total int64
+}
+
+func (r *report) add(b []byte) {
+	if r.limit == 0 {
+		return
+	}
+	r.total += int64(len(b))
+	r.head = append(r.head, b[:min(len(b), r.limit-len(r.head))]...)
+}
+
+// stream is one of the two: raw bytes → masker → report, valid text → buffer →
+// chunk.
 type stream struct {
 	c      *capture
 	id     Stream
@@ -67,7 +85,11 @@ func (s *stream) drain(r io.Reader) {
 func (s *stream) add(b []byte, last bool) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	text := s.valid(s.mask.write(b, last), last)
+	raw := s.mask.write(b, last)
+	if s.id == Stdout {
+		s.c.report.add(raw)
+	}
+	text := s.valid(raw, last)
 	s.c.total += int64(len(text))
 	s.toTail(text)
 	s.deliver(text)

@@ -46,6 +46,12 @@ func newMasker(secrets []string) *masker {
 	return m
 }
 
+// Mask hides the secrets in a text of our own, such as an error that quotes what
+// a step made.
+func Mask(secrets []string, text string) string {
+	return string(newMasker(secrets).write([]byte(text), true))
+}
+
 // patterns lists the forms in which a secret is looked for.
 func patterns(secret string) []string {
 	out := []string{cut(secret)}

@@ -55,6 +55,7 @@ func run(ctx context.Context, spec Spec, sink Sink, opt Options) (Result, error)
 		return Result{}, fmt.Errorf("start step supervisor: %w", err)
 	}
 	capt := newCapture(sink, spec.OutputLimit, spec.Secrets)
+	capt.report.limit = spec.ReportBytes
 	var drains sync.WaitGroup
 	for i, s := range capt.streams {
 		drains.Go(func() { s.drain(a.out[i]) })
@@ -66,6 +67,7 @@ func run(ctx context.Context, spec Spec, sink Sink, opt Options) (Result, error)
 	res.Finished = time.Now()
 	res.fill(end, ok, spec)
 	res.Tail, res.OutputBytes, res.Truncated = capt.finish(), capt.total, capt.truncated
+	res.Stdout, res.StdoutBytes = capt.report.head, capt.report.total
 	return res, nil
 }
 

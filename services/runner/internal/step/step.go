@@ -65,6 +65,9 @@ type Spec struct {
 	Grace       time.Duration // between SIGTERM and SIGKILL; 0 means DefaultGrace
 	OutputLimit int64         // bytes of both streams; 0 means DefaultOutputLimit
 	Secrets     []string      // values masked as ***, plain and in usual encodings
+	// ReportBytes is how much of standard output the Result keeps, from its
+	// beginning, whatever the log takes; 0 means none.
+	ReportBytes int
 }
 
 // Options is what the runner adds to a Spec.
@@ -95,6 +98,11 @@ type Result struct {
 
 	Started, Finished time.Time
 	OutputBytes       int64 // masked bytes of both streams, dropped ones included
+
+	// Stdout is the beginning of standard output as the step wrote it, masked;
+	// StdoutBytes is how much there was. Neither without Spec.ReportBytes.
+	Stdout      []byte
+	StdoutBytes int64
 }
 
 // OK says that the step succeeded.
@@ -179,7 +187,7 @@ func validate(s Spec) error {
 	if len(s.Argv) == 0 || s.Argv[0] == "" || s.Shell != "" {
 		return fmt.Errorf("%w: exactly one of argv and shell", ErrSpec)
 	}
-	if s.Timeout < 0 || s.Grace < 0 || s.OutputLimit < 0 {
+	if s.Timeout < 0 || s.Grace < 0 || s.OutputLimit < 0 || s.ReportBytes < 0 {
 		return fmt.Errorf("%w: negative limit", ErrSpec)
 	}
 	if len(s.Secrets) > MaxSecrets {

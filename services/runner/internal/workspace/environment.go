@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -45,15 +46,18 @@ type EnvSpec struct {
 }
 
 // Environment builds a step's whole environment, sorted, and lists the values to be
-// masked in its output. Later sources win: base, env_from, the plan's env, secrets,
+// masked in its output: all secrets, and of env_from what looks like one. Later sources win: base, env_from, the plan's env, secrets,
 // Slipway's own.
 func (w *Workspace) Environment(spec EnvSpec, res Resolver) (env, secrets []string, err error) {
 	vars := w.base(res)
+	passed := map[string]string{}
 	for _, ref := range spec.From {
-		if err := addFrom(vars, ref, res); err != nil {
+		if err := addFrom(passed, ref, res); err != nil {
 			return nil, nil, err
 		}
 	}
+	maps.Copy(vars, passed)
+	secrets = telling(passed)
 	for name, v := range spec.Plan {
 		if err := checkName(name); err != nil {
 			return nil, nil, err
@@ -76,6 +80,31 @@ func (w *Workspace) Environment(spec EnvSpec, res Resolver) (env, secrets []stri
 		env = append(env, name+"="+vars[name])
 	}
 	return env, secrets, nil
+}
+
+// minTelling is the shortest value of env_from that is masked: shorter ones are
+// switches and would be found in ordinary words.
+const minTelling = 6
+
+// secretName fits variables that hold a secret by the custom of their names.
+var secretName = regexp.MustCompile(`(?i)(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|API_?KEY|(^|_)KEY$|_PASS$|_PWD$|_AUTH$)`)
+
+// telling lists the values that a reader of the output should not see: those
+// whose names say so, and passwords in URLs.
+func telling(vars map[string]string) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		v := vars[name]
+		if secretName.MatchString(name) && len(v) >= minTelling {
+			out = append(out, v)
+		}
+		if u, err := url.Parse(v); err == nil && u.User != nil {
+			if password, ok := u.User.Password(); ok && len(password) >= minTelling {
+				out = append(out, password)
+			}
+		}
+	}
+	return out
 }
 
 func (w *Workspace) base(res Resolver) map[string]string {

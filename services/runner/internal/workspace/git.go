@@ -80,7 +80,7 @@ func (r *Root) checkOutGit(ctx context.Context, src Source, into string) (Checko
 	if err := g.ensure(ctx); err != nil {
 		return Checkout{}, err
 	}
-	commit, err := g.find(ctx, src)
+	commit, stale, err := g.find(ctx, src)
 	if err != nil {
 		return Checkout{}, err
 	}
@@ -96,7 +96,7 @@ func (r *Root) checkOutGit(ctx context.Context, src Source, into string) (Checko
 	if _, err := g.run(ctx, into, "checkout", "--quiet", "--detach", "--force", commit, "--"); err != nil {
 		return Checkout{}, err
 	}
-	return Checkout{Commit: commit}, nil
+	return Checkout{Commit: commit, Stale: stale}, nil
 }
 
 func checkSource(src Source) error {
@@ -137,16 +137,32 @@ func (g gitAt) ensure(ctx context.Context) error {
 	return os.Rename(tmp, g.dir)
 }
 
-// find returns the commit of the source. A recorded one is final.
-func (g gitAt) find(ctx context.Context, src Source) (string, error) {
+// find returns the commit of the source. A recorded one is final. With a source
+// that may be old, what the mirror has counts when the fetch fails; stale then
+// says why.
+func (g gitAt) find(ctx context.Context, src Source) (commit, stale string, err error) {
 	if src.Commit != "" {
 		if c, err := g.resolve(ctx, src.Commit); err == nil {
-			return c, nil
+			return c, "", nil
 		}
 	}
-	if err := g.fetch(ctx); err != nil {
-		return "", err
+	fetched := g.fetch(ctx)
+	if fetched != nil && (!src.LastGood || ctx.Err() != nil) {
+		return "", "", fetched
 	}
+	commit, err = g.pick(ctx, src, fetched == nil)
+	switch {
+	case fetched == nil:
+		return commit, "", err
+	case err != nil:
+		return "", "", fmt.Errorf("%w; this runner has no earlier copy", fetched)
+	}
+	return commit, staleWords(fetched, g.fetchedAt()), nil
+}
+
+// pick resolves the source in the mirror, asking the server for a commit that no
+// branch or tag reaches if it can be asked.
+func (g gitAt) pick(ctx context.Context, src Source, online bool) (string, error) {
 	want := src.Ref
 	if src.Commit != "" {
 		want = src.Commit
@@ -159,12 +175,27 @@ func (g gitAt) find(ctx context.Context, src Source) (string, error) {
 			return c, nil
 		}
 	}
-	if fullCommit.MatchString(want) { // not on a branch or tag: some servers give it by name
+	if online && fullCommit.MatchString(want) { // not on a branch or tag: some servers give it by name
 		if _, err := g.run(ctx, g.dir, "fetch", "--quiet", "--no-write-fetch-head", "--", g.url, want+":refs/slipway/"+want); err == nil {
 			return g.resolve(ctx, want)
 		}
 	}
 	return "", fmt.Errorf("%w: %s has no branch, tag or commit %q", ErrRef, redact(g.url), want)
+}
+
+// fetchedName, in a mirror, is touched by every fetch that succeeded.
+const fetchedName = "slipway-fetched"
+
+// fetchedAt is when the mirror was last as its origin.
+func (g gitAt) fetchedAt() time.Time {
+	info, err := os.Stat(filepath.Join(g.dir, fetchedName))
+	if err != nil {
+		info, err = os.Stat(g.dir)
+	}
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 // candidates lists what a short name can mean, in Git's own order.
@@ -183,8 +214,9 @@ func (g gitAt) fetch(ctx context.Context) error {
 	_, err := g.run(ctx, g.dir, "fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head", "--", g.url,
 		"+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+HEAD:"+defaultRef)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrFetch, err)
+		return fmt.Errorf("%w: %s: %w", ErrFetch, redact(g.url), err)
 	}
+	_ = os.WriteFile(filepath.Join(g.dir, fetchedName), nil, 0o600) // only the time in a sentence hangs on it
 	return nil
 }
 
@@ -244,13 +276,15 @@ func gitEnv(environ []string) []string {
 	return append(out, ssh, "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=true", "GIT_ALLOW_PROTOCOL=https:http:ssh:git:file", "LC_ALL=C")
 }
 
-// redact removes credentials from a URL.
+// redact removes credentials from a URL, also those in a query.
 func redact(raw string) string {
 	u, err := url.Parse(raw)
-	if err != nil || u.User == nil {
+	if err != nil || u.User == nil && u.RawQuery == "" {
 		return raw
 	}
-	u.User = url.User("***")
+	if u.User != nil {
+		u.User = url.User("***")
+	}
 	u.RawQuery = ""
 	return u.String()
 }

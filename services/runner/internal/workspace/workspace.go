@@ -43,18 +43,28 @@ const (
 	dirMode    = 0o700
 )
 
-// Source is where a run's files come from: a Git repository or a folder.
+// Source is where a run's files come from: a Git repository, a folder, or one file
+// behind a URL.
 type Source struct {
 	Git    string `json:"git,omitempty"`    // URL or path of a repository
 	Ref    string `json:"ref,omitempty"`    // branch, tag or commit; empty means the default branch
-	Commit string `json:"commit,omitempty"` // once recorded, the only commit that counts
+	Commit string `json:"commit,omitempty"` // once recorded, the only commit (of a URL: digest) that counts
 	Path   string `json:"path,omitempty"`   // absolute folder that is copied
+	URL    string `json:"url,omitempty"`    // HTTP(S) address of one file
+	SHA256 string `json:"sha256,omitempty"` // of that file, hex; empty: not checked
+	File   string `json:"file,omitempty"`   // its name in the workspace
+
+	// LastGood: what cannot be fetched is replaced by the last copy of it, if this
+	// machine has one. Of a Git repository that is its mirror, of a URL the file.
+	LastGood bool `json:"last_good,omitempty"`
 }
 
-// Checkout is what was found there: a Git commit, or the digest of a folder.
+// Checkout is what was found there: a Git commit, or the digest of a folder or file.
 type Checkout struct {
 	Commit string `json:"commit,omitempty"`
 	Digest string `json:"digest,omitempty"`
+	// Stale says why a last good copy stands in for the source; empty: it is fresh.
+	Stale string `json:"stale,omitempty"`
 }
 
 // Version is what a card says about the source: the commit, or the digest's start.
@@ -70,6 +80,7 @@ func (c Checkout) Version() string {
 type Root struct {
 	dir     string
 	mirrors sync.Map // url digest → *sync.Mutex: one Git process per mirror
+	copies  sync.Mutex
 }
 
 // Workspace is the folder of one run.
@@ -84,12 +95,12 @@ func Open(dir string) (*Root, error) {
 		return nil, fmt.Errorf("open workspaces: %q is not absolute", dir)
 	}
 	r := &Root{dir: dir}
-	for _, d := range []string{r.runs(), r.mirrorDir(), r.Cache()} {
+	for _, d := range []string{r.runs(), r.mirrorDir(), r.copyDir(), r.Cache()} {
 		if err := os.MkdirAll(d, dirMode); err != nil {
 			return nil, fmt.Errorf("open workspaces: %w", err)
 		}
 	}
-	for _, d := range []string{r.runs(), r.mirrorDir()} {
+	for _, d := range []string{r.runs(), r.mirrorDir(), r.copyDir()} {
 		if err := sweepAside(d); err != nil {
 			return nil, fmt.Errorf("open workspaces: %w", err)
 		}
@@ -129,7 +140,7 @@ func (r *Root) Prepare(ctx context.Context, run string, src Source) (*Workspace,
 		return nil, fmt.Errorf("prepare workspace: invalid run id %q", run)
 	}
 	if w, err := r.existing(run); err == nil {
-		if src.Commit == "" || w.checkout.Commit == src.Commit {
+		if src.Commit == "" || w.checkout.Commit == src.Commit || w.checkout.Digest == src.Commit {
 			return w, nil
 		}
 		if err := r.Remove(run); err != nil {
@@ -184,12 +195,14 @@ func (r *Root) build(ctx context.Context, run string, src Source) (*Workspace, e
 
 func (r *Root) checkOut(ctx context.Context, src Source, into string) (Checkout, error) {
 	switch {
-	case src.Git != "" && src.Path != "":
-		return Checkout{}, fmt.Errorf("%w: both git and path", ErrSource)
+	case src.Git != "" && src.Path != "" || src.URL != "" && src.Git+src.Path != "":
+		return Checkout{}, fmt.Errorf("%w: more than one of git, path and url", ErrSource)
 	case src.Git != "":
 		return r.checkOutGit(ctx, src, into)
 	case src.Path != "":
 		return copyFolder(ctx, src.Path, into, r.dir)
+	case src.URL != "":
+		return r.fetchURL(ctx, src, into)
 	}
 	return Checkout{}, nil // a job without source starts in an empty folder
 }
