@@ -59,6 +59,14 @@ func (c *call) str(name string) string {
 	return ""
 }
 
+// channel is the conversation that the call names, whatever the method calls it.
+func (c *call) channel() string {
+	if id := c.str("channel_id"); id != "" {
+		return id
+	}
+	return c.str("channel")
+}
+
 func (c *call) has(name string) bool {
 	v, ok := c.args[name]
 	return ok && v != nil && v != ""
@@ -109,7 +117,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Slack-Req-Id", reqID)
 	c.spec = contract()[c.name]
 	parseErr := c.read(w, r)
-	if c.fault = s.faults.take(c.name, c.str("channel")); c.fault != nil {
+	if c.fault = s.faults.take(c.name, c.channel()); c.fault != nil {
 		s.faultsChanged()
 	}
 	if !s.faultBefore(w, r, c) {
@@ -229,7 +237,7 @@ func (s *Server) authorise(c *call) *apiError {
 	}
 	provided := strings.Join(s.cfg.Scopes, ",")
 	c.header.Set("X-Oauth-Scopes", provided)
-	needed := c.spec.scopesFor(s.resolve(c.str("channel")))
+	needed := c.spec.scopesFor(s.resolve(c.channel()))
 	if len(needed) == 0 || slices.ContainsFunc(needed, func(scope string) bool { return slices.Contains(s.cfg.Scopes, scope) }) {
 		return nil
 	}

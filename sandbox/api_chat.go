@@ -187,6 +187,9 @@ func (s *Server) post(m *Message) {
 // wire is a message as the Web API shows it.
 func (s *Server) wire(m *Message, metadata bool) map[string]any {
 	out := map[string]any{"type": "message", "ts": m.TS, "text": m.Text, "team": TeamID}
+	if u := s.world.users[m.User]; u != nil {
+		out["team"] = u.Team
+	}
 	set := func(name string, value any, present bool) {
 		if present {
 			out[name] = value
@@ -210,7 +213,7 @@ func (s *Server) wire(m *Message, metadata bool) map[string]any {
 	}
 	set("edited", map[string]any{"user": m.User, "ts": m.EditedTS}, m.EditedTS != "")
 	set("reactions", wireReactions(m), len(m.Reactions) > 0)
-	set("files", m.Files, len(m.Files) > 0)
+	set("files", s.wireFiles(m.Files), len(m.Files) > 0)
 	s.wireThread(m, out)
 	return out
 }
@@ -269,6 +272,7 @@ func chatUpdate(s *Server, c *call) (map[string]any, *apiError) {
 	if utf8.RuneCountInString(body.text) > maxUpdateText {
 		return nil, fail("msg_too_long")
 	}
+	before := s.wire(m, false)
 	// Text without blocks removes the blocks; blocks or attachments without text keep the text.
 	if body.text != "" || !c.has("blocks") && !c.has("attachments") {
 		m.Text = body.text
@@ -286,6 +290,7 @@ func chatUpdate(s *Server, c *call) (map[string]any, *apiError) {
 	m.Edits++
 	m.EditedTS = s.world.stamp(s.cfg.Clock())
 	s.messageChanged(m)
+	s.echoChange(m, before)
 	return map[string]any{"channel": m.Channel, "ts": m.TS, "text": m.Text, "message": s.wire(m, true)}, nil
 }
 
@@ -352,7 +357,7 @@ func chatGetPermalink(s *Server, c *call) (map[string]any, *apiError) {
 	}
 	link := fmt.Sprintf("%s/archives/%s/p%s", s.baseURL(), channel.ID, strings.ReplaceAll(m.TS, ".", ""))
 	if m.reply() {
-		link += "?thread_ts=" + m.ThreadTS
+		link += "?thread_ts=" + m.ThreadTS + "&cid=" + channel.ID
 	}
 	return map[string]any{"channel": channel.ID, "permalink": link}, nil
 }

@@ -188,27 +188,75 @@ func conversationsMembers(s *Server, c *call) (map[string]any, *apiError) {
 		return nil, refused
 	}
 	members := slices.DeleteFunc(slices.Clone(channel.Members), func(u string) bool { return u == BotUserID && !s.member(channel) })
-	return map[string]any{"members": members, "response_metadata": map[string]any{"next_cursor": ""}}, nil
+	part, next, refused := pageOf(c, members, func(id string) string { return id })
+	if refused != nil {
+		return nil, refused
+	}
+	return map[string]any{"members": orEmpty(part), "response_metadata": next}, nil
 }
 
+// channelTypes are the words of conversations.list.
+var channelTypes = map[string]string{"channel": "public_channel", "group": "private_channel", "im": "im"}
+
 func conversationsList(s *Server, c *call) (map[string]any, *apiError) {
-	types := strings.Split(c.str("types"), ",")
-	if c.str("types") == "" {
-		types = []string{"public_channel"}
+	types := []string{"public_channel"}
+	if c.str("types") != "" {
+		types = strings.Split(c.str("types"), ",")
 	}
-	names := map[string]string{"channel": "public_channel", "group": "private_channel", "im": "im"}
-	var out []map[string]any
+	for i, name := range types {
+		types[i] = strings.TrimSpace(name)
+		if !slices.Contains([]string{"public_channel", "private_channel", "mpim", "im"}, types[i]) {
+			return nil, fail("invalid_types")
+		}
+	}
+	var found []*Channel
 	for _, id := range s.world.order {
 		channel := s.world.channels[id]
-		if c.flag("exclude_archived") && channel.Archived || !slices.Contains(types, names[channel.kind()]) {
+		if c.flag("exclude_archived") && channel.Archived || !slices.Contains(types, channelTypes[channel.kind()]) {
 			continue
 		}
-		if channel.Private && !s.member(channel) {
-			continue
+		if !channel.Private || s.member(channel) {
+			found = append(found, channel)
 		}
+	}
+	part, next, refused := pageOf(c, found, func(c *Channel) string { return c.ID })
+	if refused != nil {
+		return nil, refused
+	}
+	out := make([]map[string]any, 0, len(part))
+	for _, channel := range part {
 		out = append(out, s.wireChannel(channel))
 	}
-	return map[string]any{"channels": orEmpty(out), "response_metadata": map[string]any{"next_cursor": ""}}, nil
+	return map[string]any{"channels": out, "response_metadata": next}, nil
+}
+
+// maxListPage bounds one page of channels, people or members, as the reference does.
+const maxListPage = 1000
+
+// pageOf cuts one page out of a list, and returns the response_metadata that leads to the next. A page may hold fewer than
+// the caller asked for only at the end; a cursor is good as long as its last thing exists.
+func pageOf[T any](c *call, list []T, id func(T) string) ([]T, map[string]any, *apiError) {
+	limit := defaultPage
+	if text := c.str("limit"); text != "" && text != "0" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 || n > maxListPage {
+			return nil, nil, fail("invalid_limit")
+		}
+		limit = n
+	}
+	last, ok := decodeCursor(c.str("cursor"))
+	if ok && last != "" {
+		at := slices.IndexFunc(list, func(v T) bool { return id(v) == last })
+		ok = at >= 0
+		list = list[at+1:]
+	}
+	if !ok {
+		return nil, nil, fail("invalid_cursor")
+	}
+	if len(list) <= limit {
+		return list, map[string]any{"next_cursor": ""}, nil
+	}
+	return list[:limit], map[string]any{"next_cursor": encodeCursor(id(list[limit-1]))}, nil
 }
 
 func conversationsJoin(s *Server, c *call) (map[string]any, *apiError) {
@@ -220,11 +268,14 @@ func conversationsJoin(s *Server, c *call) (map[string]any, *apiError) {
 		return nil, fail("is_archived")
 	case channel.Private:
 		return nil, fail("method_not_supported_for_channel_type")
+	case channel.has(BotUserID):
+		return map[string]any{
+			"channel": s.wireChannel(channel), "warning": "already_in_channel", "response_metadata": map[string]any{"warnings": []string{"already_in_channel"}},
+		}, nil
 	}
-	if !channel.has(BotUserID) {
-		channel.Members = append(channel.Members, BotUserID)
-		s.changed(changeChannel, channel.clone())
-	}
+	channel.Members = append(channel.Members, BotUserID)
+	s.changed(changeChannel, channel.clone())
+	s.tellApp("member_joined_channel", map[string]any{"user": BotUserID, "channel": channel.ID, "channel_type": "C", "team": TeamID})
 	return map[string]any{"channel": s.wireChannel(channel)}, nil
 }
 

@@ -5,8 +5,6 @@ import (
 	"slices"
 )
 
-var emojiName = regexp.MustCompile(`^[a-z0-9_+'-]+(::skin-tone-[2-6])?$`)
-
 // item finds the message that a reaction or a pin is about.
 func (s *Server) item(c *call) (*Message, *apiError) {
 	if c.str("channel") == "" || c.str("timestamp") == "" {
@@ -36,7 +34,7 @@ func reactionsAdd(s *Server, c *call) (map[string]any, *apiError) {
 	switch {
 	case refused != nil:
 		return nil, refused
-	case !emojiName.MatchString(name):
+	case !s.emoji(name):
 		return nil, fail("invalid_name")
 	case s.world.channels[m.Channel].Archived:
 		return nil, fail("is_archived")

@@ -1,6 +1,9 @@
 package sandbox
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 func authTest(s *Server, _ *call) (map[string]any, *apiError) {
 	return map[string]any{
@@ -9,18 +12,8 @@ func authTest(s *Server, _ *call) (map[string]any, *apiError) {
 	}, nil
 }
 
-// wireUser is a user as users.info shows it.
+// wireUser is a user as users.info shows it. Of somebody deactivated Slack says less: no time zone and none of the flags.
 func wireUser(u *User) map[string]any {
-	label, offset := u.TZ, 0
-	if loc, err := time.LoadLocation(u.TZ); err == nil { // without a time zone database everybody lives in UTC
-		label, offset = time.Now().In(loc).Zone()
-	}
-	out := map[string]any{
-		"id": u.ID, "team_id": u.Team, "name": u.Name, "real_name": u.RealName, "deleted": false,
-		"tz": u.TZ, "tz_label": label, "tz_offset": offset, "is_admin": u.Admin, "is_owner": false, "is_primary_owner": false,
-		"is_bot": u.Bot, "is_app_user": false, "is_restricted": u.Restricted, "is_ultra_restricted": false, "is_stranger": u.Stranger,
-		"updated": 1,
-	}
 	profile := map[string]any{"real_name": u.RealName, "display_name": u.Name, "team": u.Team}
 	if u.Bot {
 		profile["bot_id"] = u.BotID
@@ -28,7 +21,20 @@ func wireUser(u *User) map[string]any {
 			profile["api_app_id"] = AppID
 		}
 	}
-	out["profile"] = profile
+	out := map[string]any{
+		"id": u.ID, "team_id": u.Team, "name": u.Name, "deleted": u.Deleted, "is_bot": u.Bot, "is_app_user": false, "updated": 1, "profile": profile,
+	}
+	if u.Deleted {
+		return out
+	}
+	label, offset := u.TZ, 0
+	if loc, err := time.LoadLocation(u.TZ); err == nil { // without a time zone database everybody lives in UTC
+		label, offset = time.Now().In(loc).Zone()
+	}
+	out["real_name"] = u.RealName
+	out["tz"], out["tz_label"], out["tz_offset"] = u.TZ, label, offset
+	out["is_admin"], out["is_owner"], out["is_primary_owner"] = u.Admin, false, false
+	out["is_restricted"], out["is_ultra_restricted"], out["is_stranger"] = u.Restricted, u.Ultra, u.Stranger
 	return out
 }
 
@@ -40,14 +46,17 @@ func usersInfo(s *Server, c *call) (map[string]any, *apiError) {
 	return map[string]any{"user": wireUser(u)}, nil
 }
 
-func usersList(s *Server, _ *call) (map[string]any, *apiError) {
-	var out []map[string]any
-	for _, u := range s.world.sortedUsers() {
-		if !u.Stranger {
-			out = append(out, wireUser(u))
-		}
+func usersList(s *Server, c *call) (map[string]any, *apiError) {
+	users := slices.DeleteFunc(s.world.sortedUsers(), func(u *User) bool { return u.Stranger })
+	part, next, refused := pageOf(c, users, func(u *User) string { return u.ID })
+	if refused != nil {
+		return nil, refused
 	}
-	return map[string]any{"members": out, "cache_ts": s.cfg.Clock().Unix(), "response_metadata": map[string]any{"next_cursor": ""}}, nil
+	out := make([]map[string]any, 0, len(part))
+	for _, u := range part {
+		out = append(out, wireUser(u))
+	}
+	return map[string]any{"members": out, "cache_ts": s.cfg.Clock().Unix(), "response_metadata": next}, nil
 }
 
 // approvers is the one user group of the world.

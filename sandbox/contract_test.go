@@ -220,7 +220,7 @@ func TestUsersAndGroups(t *testing.T) {
 		t.Errorf("%+v %v", info, err)
 	}
 	channels, _, err := client.GetConversations(&slack.GetConversationsParameters{Types: []string{"public_channel", "private_channel"}, ExcludeArchived: true})
-	if err != nil || len(channels) != 5 {
+	if err != nil || len(channels) != 8 {
 		t.Errorf("%d channels, %v", len(channels), err)
 	}
 	im, _, _, err := client.OpenConversation(&slack.OpenConversationParameters{Users: []string{sandbox.UserGuest}})

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +34,11 @@ func (s *Server) controlMux() http.Handler {
 	mux.HandleFunc("POST /sandbox/post", control(s.controlPost))
 	mux.HandleFunc("POST /sandbox/click", control(s.controlClick))
 	mux.HandleFunc("POST /sandbox/react", control(s.controlReact))
+	mux.HandleFunc("POST /sandbox/edit", control(s.controlEdit))
+	mux.HandleFunc("POST /sandbox/delete", control(s.controlDelete))
+	mux.HandleFunc("POST /sandbox/remind", control(s.controlRemind))
+	mux.HandleFunc("POST /sandbox/channel", control(s.controlChannel))
+	mux.HandleFunc("POST /sandbox/standing", control(s.controlStanding))
 	mux.HandleFunc("POST /sandbox/submit", control(s.controlSubmit))
 	mux.HandleFunc("POST /sandbox/close-view", control(s.controlCloseView))
 	mux.HandleFunc("GET /sandbox/files/{id}", s.serveFile)
@@ -98,7 +104,7 @@ func control[T any](handle func(context.Context, T) (any, error)) http.HandlerFu
 		}
 		out, err := handle(r.Context(), in)
 		switch {
-		case errors.Is(err, ErrNoUser), errors.Is(err, ErrNoChannel), errors.Is(err, ErrNoMessage), errors.Is(err, ErrNoAction), errors.Is(err, ErrNoView):
+		case slices.ContainsFunc(absent, func(what error) bool { return errors.Is(err, what) }):
 			replyError(w, http.StatusNotFound, err)
 		case err != nil:
 			replyError(w, http.StatusConflict, err)
@@ -107,6 +113,9 @@ func control[T any](handle func(context.Context, T) (any, error)) http.HandlerFu
 		}
 	}
 }
+
+// absent are the errors of the driver that mean 404; the others are conflicts.
+var absent = []error{ErrNoUser, ErrNoChannel, ErrNoMessage, ErrNoAction, ErrNoView, ErrNoEmoji}
 
 func replyError(w http.ResponseWriter, status int, err error) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
@@ -148,6 +157,26 @@ func (s *Server) controlReact(ctx context.Context, in deed) (any, error) {
 	return struct{}{}, s.React(ctx, in.User, in.Channel, in.TS, in.Name, !in.Remove)
 }
 
+func (s *Server) controlEdit(ctx context.Context, in deed) (any, error) {
+	return s.Edit(ctx, in.User, in.Channel, in.TS, in.Text)
+}
+
+func (s *Server) controlDelete(ctx context.Context, in deed) (any, error) {
+	return s.Delete(ctx, in.User, in.Channel, in.TS)
+}
+
+func (s *Server) controlRemind(ctx context.Context, in deed) (any, error) {
+	return s.Remind(ctx, in.Channel, in.Text)
+}
+
+func (s *Server) controlChannel(ctx context.Context, in deed) (any, error) {
+	return s.CreateChannel(ctx, in.User, in.Name)
+}
+
+func (s *Server) controlStanding(ctx context.Context, in deed) (any, error) {
+	return struct{}{}, s.SetStanding(ctx, in.User, Standing(in.Value))
+}
+
 type submission struct {
 	User   string                    `json:"user"`
 	View   string                    `json:"view"`
@@ -160,18 +189,6 @@ func (s *Server) controlSubmit(ctx context.Context, in submission) (any, error) 
 
 func (s *Server) controlCloseView(ctx context.Context, in submission) (any, error) {
 	return s.CloseView(ctx, in.User, in.View)
-}
-
-// serveFile gives out what was uploaded, as a download that no browser runs.
-func (s *Server) serveFile(w http.ResponseWriter, r *http.Request) {
-	content, ok := s.FileContent(r.PathValue("id"))
-	if !ok {
-		http.NotFound(w, r)
-		return
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Content-Disposition", "attachment")
-	_, _ = w.Write(content) // the client may be gone; nobody is left to tell
 }
 
 type redelivery struct {
@@ -230,7 +247,12 @@ func (s *Server) serveConfig(w http.ResponseWriter, _ *http.Request) {
 	s.mu.Lock()
 	target := s.target
 	s.mu.Unlock()
+	hints := []string{}
+	if s.cfg.Hints != nil {
+		hints = append(hints, s.cfg.Hints()...)
+	}
 	reply(w, map[string]any{
+		"hints": hints, "own_emoji": orEmpty(s.cfg.Emoji),
 		"url": s.URL(), "api_url": s.APIURL(), "target": target, "delivery": s.cfg.Delivery.String(), "team_id": TeamID, "app_id": AppID,
 		"bot_user_id": BotUserID, "commands": s.cfg.Commands, "kill_runner": s.cfg.KillRunner != nil,
 		"ack_timeout_ms": s.cfg.AckTimeout.Milliseconds(), "strict": s.cfg.Strict,

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // What a person cannot do here. The errors of the driver wrap one of them.
@@ -19,6 +20,10 @@ var (
 	ErrNoMessage = errors.New("no such message for this user")
 	ErrNoAction  = errors.New("no such button on the message")
 	ErrNoView    = errors.New("no such open view")
+	ErrNotYours  = errors.New("somebody else wrote the message")
+	ErrNoEmoji   = errors.New("no such emoji")
+	ErrGone      = errors.New("user is deactivated")
+	ErrName      = errors.New("no name for a channel, or taken")
 )
 
 // person finds a user and a channel that the user can see.
@@ -28,6 +33,9 @@ func (s *Server) person(user, channel string) (*User, *Channel, error) {
 	u := s.world.users[user]
 	if u == nil {
 		return nil, nil, fmt.Errorf("sandbox: user %s: %w", user, ErrNoUser)
+	}
+	if u.Deleted {
+		return nil, nil, fmt.Errorf("sandbox: user %s: %w", user, ErrGone)
 	}
 	c := s.world.channels[channel]
 	if c == nil || !c.has(user) {
@@ -154,80 +162,32 @@ func (s *Server) Post(ctx context.Context, user, channel, text, threadTS string)
 		return Posted{}, fmt.Errorf("sandbox: thread %s: %w", threadTS, ErrNoMessage)
 	}
 	m := &Message{Channel: channel, User: user, Text: s.wireText(text, false), ThreadTS: thread}
-	s.post(m)
-	requests := s.messageEvents(u, c, m)
-	posted := Posted{TS: m.TS, Deliveries: make([]Delivery, len(requests))}
 	s.mu.Unlock()
-	done := make(chan struct{})
-	for i, o := range requests {
-		go func() {
-			posted.Deliveries[i] = s.deliverEvent(ctx, o)
-			done <- struct{}{}
-		}()
-	}
-	for range requests {
-		<-done
-	}
-	return posted, nil
+	return s.say(ctx, u, c, m), nil
 }
 
-// messageEvents are the events that a message of a person causes. The server's lock is held.
-func (s *Server) messageEvents(u *User, c *Channel, m *Message) []outgoing {
-	if !s.member(c) {
-		return nil
+// say posts what a person wrote and delivers the events that it causes.
+func (s *Server) say(ctx context.Context, u *User, c *Channel, m *Message) Posted {
+	s.mu.Lock()
+	s.post(m)
+	requests := s.messageEvents(u, c, m)
+	ts := m.TS
+	s.mu.Unlock()
+	return Posted{TS: ts, Deliveries: s.deliverAll(ctx, requests)}
+}
+
+// deliverAll delivers events side by side, as Slack does, and waits for all.
+func (s *Server) deliverAll(ctx context.Context, requests []outgoing) []Delivery {
+	out := make([]Delivery, len(requests))
+	var all sync.WaitGroup
+	for i, o := range requests {
+		all.Go(func() { out[i] = s.deliverEvent(ctx, o) })
 	}
-	inner := func(kind string) map[string]any {
-		e := map[string]any{
-			"type": kind, "user": u.ID, "ts": m.TS, "event_ts": m.TS, "text": m.Text, "channel": c.ID, "team": u.Team,
-			"client_msg_id": s.world.id("msg-"), "blocks": richText(m.Text),
-		}
-		if m.ThreadTS != "" {
-			e["thread_ts"] = m.ThreadTS
-		}
-		if kind == "message" {
-			e["channel_type"] = c.kind()
-		}
-		if u.Bot {
-			e["bot_id"] = u.BotID
-		}
-		return e
-	}
-	var out []outgoing
-	if strings.Contains(m.Text, "<@"+BotUserID+">") && !c.IM && s.subscribed("app_mention") {
-		out = append(out, s.eventRequest(TeamID, inner("app_mention")))
-	}
-	if s.subscribed(messageType(c)) {
-		out = append(out, s.eventRequest(TeamID, inner("message")))
-	}
+	all.Wait()
 	return out
 }
 
-// messageType is the subscription that covers messages of the channel.
-func messageType(c *Channel) string {
-	switch c.kind() {
-	case "im":
-		return "message.im"
-	case "group":
-		return "message.groups"
-	}
-	return "message.channels"
-}
-
-func (s *Server) subscribed(event string) bool { return slices.Contains(s.cfg.Subscriptions, event) }
-
-// echo tells a subscribed app about its own message, as Slack does. The server's lock is held.
-func (s *Server) echo(m *Message) {
-	c := s.world.channels[m.Channel]
-	if c == nil || !s.subscribed(messageType(c)) || !s.member(c) {
-		return
-	}
-	inner := s.wire(m, false)
-	inner["channel"], inner["event_ts"], inner["channel_type"] = m.Channel, m.TS, c.kind()
-	o := s.eventRequest(TeamID, inner)
-	s.backgroundLocked(func(ctx context.Context) { s.deliverEvent(ctx, o) })
-}
-
-var userToken = regexp.MustCompile(`<@([UW][A-Z0-9]+)>`)
+var userToken = regexp.MustCompile(`<@([UW][A-Z0-9]+)(?:\|[^<>]*)?>`)
 
 // richText is the rich_text block that Slack attaches to what a person types.
 func richText(text string) []any {
@@ -316,9 +276,13 @@ func (s *Server) React(ctx context.Context, user, channel, ts, name string, on b
 	}
 	s.mu.Lock()
 	m := s.world.find(channel, ts)
-	if m == nil || !emojiName.MatchString(name) {
+	if m == nil {
 		s.mu.Unlock()
 		return fmt.Errorf("sandbox: react to %s: %w", ts, ErrNoMessage)
+	}
+	if !s.emoji(name) {
+		s.mu.Unlock()
+		return fmt.Errorf("sandbox: react with %s: %w", name, ErrNoEmoji)
 	}
 	event := "reaction_added"
 	has := slices.Contains(m.Reactions[name], user)

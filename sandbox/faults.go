@@ -36,6 +36,8 @@ const (
 	HistoryHidden FaultKind = "history_hidden"
 	// HistoryDelayed hides messages from history and replies until they are Delay old.
 	HistoryDelayed FaultKind = "history_delayed"
+	// ShareDelayed makes a file appear in its channel Delay after files.completeUploadExternal has said that it is there.
+	ShareDelayed FaultKind = "share_delayed"
 	// TokenRevoked makes the bot token invalid.
 	TokenRevoked FaultKind = "token_revoked"
 	// BotKicked takes the bot out of Channel.
@@ -81,6 +83,8 @@ func (f *Fault) matches(method, channel string) bool {
 	switch f.Kind {
 	case HistoryHidden, HistoryDelayed:
 		return method == "conversations.history" || method == "conversations.replies"
+	case ShareDelayed:
+		return method == "files.completeUploadExternal"
 	case BotKicked:
 		return true
 	default:

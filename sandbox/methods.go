@@ -83,6 +83,7 @@ func methodTable() map[string]*method {
 
 		"files.getUploadURLExternal":   {tier: tier4, scope: "files:write", form: true, required: []string{"filename", "length"}, optional: []string{"snippet_type", "alt_txt"}, run: filesGetUploadURL},
 		"files.completeUploadExternal": {tier: tier4, scope: "files:write", required: []string{"files"}, optional: []string{"channel_id", "thread_ts", "channels", "initial_comment", "blocks", "username", "icon_url", "icon_emoji"}, run: filesCompleteUpload},
+		"files.info":                   {tier: tier4, scope: "files:read", form: true, required: []string{"file"}, optional: []string{"count", "cursor", "limit", "page"}, run: filesInfo},
 
 		"apps.connections.open": {tier: tier3, app: true, run: appsConnectionsOpen},
 	}

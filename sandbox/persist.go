@@ -23,6 +23,8 @@ type snapshot struct {
 	Messages   map[string][]*Message `json:"messages"`
 	Ephemerals []*Message            `json:"ephemerals"`
 	Members    map[string][]string   `json:"members"`
+	Channels   []Channel             `json:"channels,omitempty"` // in their order; those of every workspace are known already
+	Users      map[string]User       `json:"users,omitempty"`    // as they are now
 	LastMicro  int64                 `json:"last_micro"`
 	NextID     uint64                `json:"next_id"`
 }
@@ -44,6 +46,16 @@ func (s *Server) load() error {
 		return nil // another version's conversation is not worth an error
 	}
 	w := &s.world
+	for _, c := range snap.Channels {
+		if w.channels[c.ID] == nil {
+			w.addChannel(c)
+		}
+	}
+	for id, u := range snap.Users {
+		if w.users[id] != nil {
+			w.users[id] = &u
+		}
+	}
 	for id, members := range snap.Members {
 		if c := w.channels[id]; c != nil {
 			c.Members = members
@@ -79,12 +91,17 @@ func (s *Server) keepSaving(ctx context.Context) {
 // save replaces the state file in one step, so that a crash leaves the old one or the new one.
 func (s *Server) save() error {
 	s.mu.Lock()
-	members := map[string][]string{}
-	for id, c := range s.world.channels {
+	members, users, opened := map[string][]string{}, map[string]User{}, []Channel{}
+	for _, id := range s.world.order {
+		c := s.world.channels[id]
 		members[id] = c.Members
+		opened = append(opened, c.clone())
+	}
+	for id, u := range s.world.users {
+		users[id] = *u
 	}
 	raw, err := json.Marshal(snapshot{
-		Version: snapshotVersion, Messages: s.world.messages, Ephemerals: s.world.ephemerals, Members: members,
+		Version: snapshotVersion, Messages: s.world.messages, Ephemerals: s.world.ephemerals, Members: members, Channels: opened, Users: users,
 		LastMicro: s.world.lastMicro, NextID: s.world.nextID,
 	})
 	s.mu.Unlock()

@@ -78,6 +78,11 @@ type Config struct {
 	PlainCommands bool
 	// Commands are completed by the composer; DefaultCommands when nil.
 	Commands []Command
+	// Hints are example sentences that the page offers below its composer, asked for whenever a page loads. The page offers
+	// the commands alone when it is nil or says nothing.
+	Hints func() []string
+	// Emoji are the names of the workspace's own emoji, beside Slack's standard ones: others cannot be reactions.
+	Emoji []string
 	// KillRunner is behind the page's "kill the runner" button; without it the button is not shown.
 	KillRunner func(context.Context) error
 	// StateFile keeps the conversation over restarts, so that cards stay where they were. Empty means memory only.
@@ -112,7 +117,7 @@ var DefaultScopes = []string{
 var DefaultCommands = []Command{
 	{Name: "/deploy", Usage: "[SERVICE][@REF] [to ENV]", Help: "Deploy a service"},
 	{Name: "/check_status", Usage: "[ID]", Help: "What runs and waits now, and why"},
-	{Name: "/slipway", Usage: "deploy | status | cancel | retry | lanes | help", Help: "Everything in one sentence"},
+	{Name: "/slipway", Usage: "NAMESPACE COMMAND | deploy | status | cancel | retry | lanes | help", Help: "Everything in one sentence"},
 }
 
 // Server is one running stand-in. All its methods may be called from any goroutine.

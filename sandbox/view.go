@@ -20,6 +20,7 @@ const (
 	changeFaults  = "faults"
 	changeView    = "view"
 	changeChannel = "channel"
+	changeUser    = "user"
 )
 
 type change struct {

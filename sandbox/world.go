@@ -19,15 +19,21 @@ const (
 	BotUserID   = "U0SLIPWAY01"
 	BotName     = "slipway"
 
-	UserRequester = "U0REQUEST01"
-	UserApprover  = "U0APPROVE01"
-	UserGuest     = "U0GUEST0001" // a multi-channel guest: is_restricted
-	UserAdmin     = "U0ADMIN0001"
-	UserOtherBot  = "U0ROBOT0001" // another app's bot
-	UserStranger  = "U0STRANGE01" // from another workspace
+	UserRequester   = "U0REQUEST01"
+	UserApprover    = "U0APPROVE01"
+	UserGuest       = "U0GUEST0001" // a multi-channel guest: is_restricted
+	UserSingleGuest = "U0SINGLE001" // a single-channel guest: is_restricted and is_ultra_restricted
+	UserAdmin       = "U0ADMIN0001"
+	UserGone        = "U0GONE00001" // deactivated
+	UserOtherBot    = "U0ROBOT0001" // another app's bot
+	UserStranger    = "U0STRANGE01" // from another workspace
+	UserSlackbot    = "USLACKBOT"   // posts reminders; Slack does not call it a bot
 
 	ChannelDeploys  = "C0DEPLOYS01" // public, the bot is a member
 	ChannelGeneral  = "C0GENERAL01" // public, the bot is a member
+	ChannelOps      = "C0OPS000001" // public, the bot is a member
+	ChannelLogs     = "C0LOGS00001" // public, the bot is a member
+	ChannelSupport  = "C0SUPPORT01" // public, the bot is a member: #tech-support
 	ChannelRandom   = "C0RANDOM001" // public, the bot is NOT a member
 	ChannelPrivate  = "C0PRIVATE01" // private, the bot is a member
 	ChannelArchived = "C0ARCHIVE01"
@@ -50,8 +56,10 @@ type User struct {
 	TZ         string `json:"tz"`
 	Admin      bool   `json:"is_admin"`
 	Bot        bool   `json:"is_bot"`
-	Restricted bool   `json:"is_restricted"`
+	Restricted bool   `json:"is_restricted"`       // a guest of either kind
+	Ultra      bool   `json:"is_ultra_restricted"` // a guest of one channel
 	Stranger   bool   `json:"is_stranger"`
+	Deleted    bool   `json:"deleted"` // deactivated: acts no more
 	BotID      string `json:"bot_id,omitempty"`
 }
 
@@ -105,16 +113,6 @@ type Message struct {
 
 // age is how long ago the message was posted.
 func (m *Message) age(now time.Time) time.Duration { return now.Sub(time.UnixMicro(micros(m.TS))) }
-
-// File is a file shared in a message.
-type File struct {
-	ID    string `json:"id"`
-	Name  string `json:"name"`
-	Title string `json:"title"`
-	Size  int    `json:"size"`
-
-	Content []byte `json:"-"`
-}
 
 // reply says whether the message lives in a thread under another one.
 func (m *Message) reply() bool { return m.ThreadTS != "" && m.ThreadTS != m.TS }
@@ -183,6 +181,7 @@ type world struct {
 	messages   map[string][]*Message // by channel, oldest first
 	ephemerals []*Message
 	files      map[string]*File
+	fileOrder  []string // oldest first
 	lastMicro  int64
 	nextID     uint64
 }
@@ -198,10 +197,13 @@ func seedWorld() world {
 		{ID: UserRequester, Name: "requester", RealName: "Robin Requester", TZ: "Europe/Amsterdam"},
 		{ID: UserApprover, Name: "approver", RealName: "Avery Approver", TZ: "America/New_York"},
 		{ID: UserGuest, Name: "guest", RealName: "Gale Guest", TZ: "Europe/London", Restricted: true},
+		{ID: UserSingleGuest, Name: "visitor", RealName: "Val Visitor", TZ: "Europe/London", Restricted: true, Ultra: true},
+		{ID: UserGone, Name: "gone", RealName: "Gil Gone", TZ: "Europe/Amsterdam", Deleted: true},
 		{ID: UserAdmin, Name: "admin", RealName: "Alex Admin", TZ: "Europe/Amsterdam", Admin: true},
 		{ID: BotUserID, Name: BotName, RealName: "Slipway", TZ: "UTC", Bot: true, BotID: BotID},
 		{ID: UserOtherBot, Name: "robot", RealName: "Another Bot", TZ: "UTC", Bot: true, BotID: otherBotID},
 		{ID: UserStranger, Name: "stranger", RealName: "Sam Stranger", TZ: "Asia/Tokyo", Team: OtherTeamID, Stranger: true},
+		{ID: UserSlackbot, Name: "slackbot", RealName: "Slackbot", TZ: "America/Los_Angeles"},
 	} {
 		if u.Team == "" {
 			u.Team = TeamID
@@ -210,8 +212,11 @@ func seedWorld() world {
 	}
 	people := []string{UserRequester, UserApprover, UserAdmin}
 	for _, c := range []Channel{
-		{ID: ChannelDeploys, Name: "deploys", Topic: "Ship it, watch it, undo it", Members: append([]string{BotUserID, UserGuest, UserOtherBot}, people...)},
+		{ID: ChannelDeploys, Name: "deploys", Topic: "Ship it, watch it, undo it", Members: append([]string{BotUserID, UserGuest, UserSingleGuest, UserOtherBot}, people...)},
 		{ID: ChannelGeneral, Name: "general", Topic: "Everybody is here", Members: append([]string{BotUserID, UserGuest}, people...)},
+		{ID: ChannelOps, Name: "ops", Topic: "Jobs by name: reports, restarts, holds", Members: append([]string{BotUserID, UserGuest}, people...)},
+		{ID: ChannelLogs, Name: "logs", Topic: "What jobs began and how they ended", Members: append([]string{BotUserID}, people...)},
+		{ID: ChannelSupport, Name: "tech-support", Topic: "Ask for help here", Members: append([]string{BotUserID, UserGuest}, people...)},
 		{ID: ChannelRandom, Name: "random", Topic: "The bot has not been invited here", Members: append([]string{UserGuest}, people...)},
 		{ID: ChannelPrivate, Name: "release-crew", Topic: "Private", Private: true, Members: append([]string{BotUserID}, people...)},
 		{ID: ChannelShared, Name: "partners", Topic: "Shared with another workspace", Shared: true, Members: append([]string{BotUserID, UserStranger}, people...)},
@@ -219,7 +224,7 @@ func seedWorld() world {
 	} {
 		w.addChannel(c)
 	}
-	for _, u := range []string{UserRequester, UserApprover, UserGuest, UserAdmin} {
+	for _, u := range []string{UserRequester, UserApprover, UserGuest, UserSingleGuest, UserAdmin} {
 		w.addChannel(Channel{ID: DM(u), Name: BotName, IM: true, Private: true, User: u, Members: []string{u, BotUserID}})
 	}
 	return w
