@@ -104,8 +104,10 @@ func TestWhatPeopleType(t *testing.T) {
 
 func TestWhatIsRefusedAndHow(t *testing.T) {
 	for _, story := range []struct{ command, text, code, says string }{
-		{"/slipway", "deplyo hello", grammar.CodeVerb, "I do not know `deplyo`. Did you mean `deploy`? Say `/slipway help` for everything I understand."},
-		{"@", "<@U1> xyzzy", grammar.CodeVerb, "I do not know `xyzzy`. Say `@slipway help`"},
+		{"/slipway", "'deploy' hello's", grammar.CodeQuotes, "never closed"},
+		{"/slipway", "deploy! hello", grammar.CodeVerb, "I do not know `deploy!`. Did you mean `deploy`? Say `/slipway help` for everything I understand."},
+		{"@", "<@U1> (xyzzy)", grammar.CodeVerb, "I do not know `(xyzzy)`. Say `@slipway help`"},
+		{"/slipway", `"deploy hello" x`, grammar.CodeVerb, "I do not know"},
 		{"/deploy", "hello staging", grammar.CodeUsage, "Did you mean `/deploy hello to staging`?"},
 		{"/deploy", "hello to", grammar.CodeUsage, "`to` needs the name of an environment"},
 		{"/deploy", "hello to a=1", grammar.CodeUsage, "`to` needs the name of an environment"},

@@ -2,6 +2,7 @@ package grammar
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -34,6 +35,22 @@ func Normalise(text string) string {
 	text = strings.TrimRight(collapse(text), ". ")
 	return text
 }
+
+// plainLine is Normalise for words that are passed on as they are: quotes mean
+// nothing, so every run of blanks becomes one space, and code marks go only
+// where they enclose the whole.
+func plainLine(text string) string {
+	text = slackToken.ReplaceAllStringFunc(text, plainToken)
+	text = typography.Replace(entities.Replace(text))
+	text = withoutStops(strings.Join(strings.Fields(text), " "))
+	inner := strings.Trim(text, "`")
+	if len(inner) < len(text) && text[0] == '`' && text[len(text)-1] == '`' && !strings.Contains(inner, "`") {
+		text = withoutStops(strings.TrimSpace(inner))
+	}
+	return text
+}
+
+func withoutStops(text string) string { return strings.TrimRight(text, ". ") }
 
 // collapse makes each run of blanks outside quotes one space.
 func collapse(text string) string {
@@ -92,17 +109,31 @@ func plainToken(token string) string {
 	return target
 }
 
-// afterMention cuts everything up to the last mention of the bot. Text without
-// one is the sentence itself, as in a direct message.
-func afterMention(text, bot string) string {
+// AfterMention cuts everything up to the last mention of one of the bots, and
+// what stands between a name and a sentence. It is false, and the text
+// unchanged, when none of them is mentioned.
+func AfterMention(text string, bots ...string) (string, bool) {
 	end := -1
 	for _, m := range mention.FindAllStringSubmatchIndex(text, -1) {
-		if bot == "" || text[m[2]:m[3]] == bot {
+		if slices.Contains(bots, text[m[2]:m[3]]) {
 			end = m[1]
 		}
 	}
 	if end < 0 {
+		return text, false
+	}
+	return strings.TrimLeft(text[end:], " \t:,"), true
+}
+
+// addressed takes off the bot's name. Of a bot whose id is not known only a
+// mention right at the beginning can be one: any other may be an argument.
+func addressed(text, bot string) string {
+	if bot == "" {
+		if m := mention.FindStringSubmatch(strings.TrimSpace(text)); m != nil && strings.HasPrefix(strings.TrimSpace(text), m[0]) {
+			return strings.TrimLeft(strings.TrimSpace(text)[len(m[0]):], " \t:,")
+		}
 		return text
 	}
-	return strings.TrimLeft(text[end:], " \t:,")
+	text, _ = AfterMention(text, bot)
+	return text
 }

@@ -2,8 +2,10 @@ package grammar
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -23,6 +25,8 @@ const (
 	MaxParameters = 32
 	// MaxValue is the longest value of a parameter, in characters.
 	MaxValue = 1000
+	// MaxReason is the longest reason, in characters: a sentence, not a report.
+	MaxReason = 500
 )
 
 // Sentence is a parsed request. Fields that its verb does not use are empty,
@@ -49,13 +53,14 @@ type Sentence struct {
 	// Answer is AnswerRepeat, AnswerDone or AnswerFail.
 	Answer string
 
-	// Namespace is the first word of VerbJob, and what help, jobs or history were
+	// Namespace is the first word of VerbJob, and what jobs or schedules were
 	// asked about.
 	Namespace string
-	// Text is the rest of VerbJob, normalised, without its flags.
+	// Text is the rest of VerbJob without its flags: on one line, single-spaced,
+	// without Slack's marks and trailing full stops, with the person's own quotes.
 	Text string
 	// Job as typed: "NAMESPACE/JOB", "NAMESPACE JOB" (then joined by a slash) or
-	// JOB alone.
+	// one word alone, which may be either.
 	Job string
 	// In and At put a start off: at most one is set. At is as typed.
 	In time.Duration
@@ -78,7 +83,21 @@ type Sentence struct {
 	// Relay that VerbAway is about; empty: the only one. From and Until are days,
 	// "2026-12-24".
 	Relay, From, Until string
+	// By is whose runs history lists: a user's id or name, without the @.
+	By string
+	// Since is from when on it lists them, as typed; ParseSince reads it.
+	Since string
+	// Outcome is one of the outcomes below; empty: any.
+	Outcome string
 }
+
+// The outcomes that history can be asked for.
+const (
+	OutcomeSucceeded = "succeeded"
+	OutcomeFailed    = "failed"
+	OutcomeCancelled = "cancelled"
+	OutcomeTimedOut  = "timed out"
+)
 
 // The parts of a log.
 const (
@@ -98,9 +117,10 @@ func WithBot(user string) Option { return func(o *options) { o.bot = user } }
 
 // Parse reads one request. Command is "/deploy", "/check_status", "/slipway",
 // or "@" for a mention or a direct message, whose text may still contain the
-// <@U…> of the bot: what stands before the last mention is ignored, and
-// without a mention the whole text is the sentence. An error is always an
-// *Error, whose words can be shown to the person after Escape.
+// <@U…> of the bot: what stands before its last mention is ignored (before any
+// but a leading one only WithBot can), and without a mention the whole text is
+// the sentence. A first word that is no verb is taken for a namespace. An error
+// is always an *Error, whose words can be shown to the person after Escape.
 func Parse(command, text string, opts ...Option) (Sentence, error) {
 	var o options
 	for _, opt := range opts {
@@ -113,23 +133,19 @@ func Parse(command, text string, opts ...Option) (Sentence, error) {
 		return Sentence{}, invisible()
 	}
 	if command == "@" {
-		text = afterMention(text, o.bot)
+		text = addressed(text, o.bot)
 	}
 	line, err := oneLine(text)
 	if err != nil {
 		return Sentence{}, err
 	}
-	words, err := split(Normalise(line))
-	if err != nil {
-		return Sentence{}, err
-	}
 	switch command {
 	case "/deploy":
-		return short(VerbDeploy, words)
+		return short(VerbDeploy, line)
 	case "/check_status":
-		return short(VerbStatus, words)
+		return short(VerbStatus, line)
 	default:
-		return open(command, words)
+		return open(command, line)
 	}
 }
 
@@ -144,24 +160,64 @@ func oneLine(text string) (string, error) {
 }
 
 // short parses the rest of a command that is a verb by itself.
-func short(v Verb, words []word) (Sentence, error) {
+func short(v Verb, line string) (Sentence, error) {
+	words, err := split(Normalise(line))
+	if err != nil {
+		return Sentence{}, err
+	}
 	if len(words) == 1 && words[0].is("help") {
 		return Sentence{Verb: VerbHelp, Topic: string(v)}, nil
 	}
 	return sentence(v, "", words)
 }
 
-// open parses a sentence that starts with its verb.
-func open(command string, words []word) (Sentence, error) {
-	if len(words) == 0 {
+// open parses a sentence that starts with its verb, or with a namespace.
+func open(command, line string) (Sentence, error) {
+	plain := plainLine(line)
+	if strings.ContainsFunc(plain, hidden) {
+		return Sentence{}, invisible()
+	}
+	if !strings.ContainsFunc(plain, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) {
 		return Sentence{Verb: VerbHelp}, nil
 	}
-	first := strings.TrimPrefix(words[0].text, "/")
-	e, ok := lookup(first)
-	if !ok {
-		return Sentence{}, unknownVerb(command, first)
+	first, rest, _ := strings.Cut(plain, " ")
+	word := strings.TrimPrefix(strings.Trim(first, "`\"'*"), "/")
+	if after, ok := removesJob(word, rest); ok {
+		return withReason(VerbCancel, after)
+	}
+	e, ok := lookup(word)
+	switch {
+	case !ok && !nameForm.MatchString(word):
+		return Sentence{}, unknownVerb(command, word)
+	case !ok:
+		return parseJob(word, rest)
+	case e.verb.reasoned():
+		return withReason(e.verb, rest)
+	case e.verb == VerbHistory:
+		// A person is meant by his id, whatever Slack calls him.
+		line = mention.ReplaceAllString(line, "@$1")
+	}
+	words, err := split(Normalise(line))
+	if err != nil {
+		return Sentence{}, err
+	}
+	if !strings.EqualFold(strings.TrimLeft(strings.Trim(words[0].text, "`*"), "/"), word) {
+		return Sentence{}, unknownVerb(command, words[0].text)
 	}
 	return sentence(e.verb, e.word, words[1:])
+}
+
+// nameForm is what the name of a namespace, a job, a schedule or a relay looks
+// like. It keeps punctuation and pasted prose from being taken for one.
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$`)
+
+// removesJob knows "remove job id N", as BennettBot's people say it.
+func removesJob(word, rest string) (string, bool) {
+	said := strings.Fields(rest)
+	if !strings.EqualFold(word, "remove") || len(said) < 2 || !strings.EqualFold(said[0], "job") || !strings.EqualFold(said[1], "id") {
+		return "", false
+	}
+	return strings.Join(said[2:], " "), true
 }
 
 func unknownVerb(command, word string) error {
@@ -183,12 +239,21 @@ func sentence(v Verb, typed string, words []word) (Sentence, error) {
 		return parseDeploy(words)
 	case VerbStatus:
 		return parseStatus(words)
-	case VerbCancel, VerbRetry:
-		return parseRun(Sentence{Verb: v}, words, 0)
+	case VerbRetry:
+		return parseRun(Sentence{Verb: v}, words)
 	case VerbLogs:
-		return parseRun(Sentence{Verb: v}, words, 1)
+		return parseLogs(words)
 	case VerbAnswer:
-		return parseRun(Sentence{Verb: v, Answer: typed}, words, 0)
+		return parseRun(Sentence{Verb: v, Answer: typed}, words)
+	case VerbJobs, VerbSchedules:
+		name, err := optionalName(v, words)
+		return Sentence{Verb: v, Namespace: name}, err
+	case VerbHistory:
+		return parseHistory(words)
+	case VerbAway:
+		return parseAway(words)
+	case VerbCancel, VerbHold, VerbRelease, VerbSchedule, VerbJob:
+		// These are read from the plain line, by withReason and parseJob.
 	case VerbLanes:
 		name, err := optionalName(v, words)
 		return Sentence{Verb: v, Lane: name}, err
@@ -218,37 +283,34 @@ func parseStatus(words []word) (Sentence, error) {
 	return s, nil
 }
 
-// parseRun reads [ID] and, with extra 1, [STEP]. Without an id the
-// orchestrator asks which run is meant.
-func parseRun(s Sentence, words []word, extra int) (Sentence, error) {
-	usage := "/slipway " + Usage(s.Verb)
-	if len(words) > 1+extra {
-		return Sentence{}, refuse(CodeUsage, usage, "I do not understand %s there. It goes `%s`.", Quote(words[1+extra].text), usage)
-	}
+// parseRun reads [ID]. Without an id the orchestrator asks which run is meant.
+func parseRun(s Sentence, words []word) (Sentence, error) {
 	if len(words) == 0 {
 		return s, nil
 	}
+	usage := "/slipway " + Usage(s.Verb)
 	id, ok := runID(words[0].text)
 	if !ok {
 		return Sentence{}, refuse(CodeRunID, usage, "%s is not the id of a run; ids look like `d-4f7k2`. Say `/slipway status` to see them.", Quote(words[0].text))
 	}
-	s.Run = id
-	if len(words) == 2 {
-		if utf8.RuneCountInString(words[1].text) > MaxName {
-			return Sentence{}, tooLong("A step's name", MaxName)
-		}
-		s.Step = words[1].text
+	if len(words) > 1 {
+		return Sentence{}, misplaced(s.Verb, words[1])
 	}
+	s.Run = id
 	return s, nil
 }
 
-func optionalName(v Verb, words []word) (string, error) {
+func misplaced(v Verb, w word) error {
 	usage := "/slipway " + Usage(v)
+	return refuse(CodeUsage, usage, "I do not understand %s there. It goes `%s`.", Quote(w.text), usage)
+}
+
+func optionalName(v Verb, words []word) (string, error) {
 	switch {
 	case len(words) == 0:
 		return "", nil
 	case len(words) > 1:
-		return "", refuse(CodeUsage, usage, "I do not understand %s there. It goes `%s`.", Quote(words[1].text), usage)
+		return "", misplaced(v, words[1])
 	case utf8.RuneCountInString(words[0].text) > MaxName:
 		return "", tooLong("A name", MaxName)
 	}

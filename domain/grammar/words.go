@@ -110,25 +110,64 @@ func (s Sentence) String() string {
 		add(s.Run)
 	case VerbStatus:
 		add(bare(s.Service))
-	case VerbCancel, VerbRetry, VerbLogs:
+	case VerbRetry, VerbCancel:
+		add(s.Run)
+	case VerbLogs:
 		add(s.Run)
 		add(bare(s.Step))
+		add(s.Part)
+		add(s.Stream)
+	case VerbJob:
+		words = append([]string{s.Namespace}, s.jobWords()...)
+	case VerbJobs, VerbSchedules:
+		add(bare(s.Namespace))
+	case VerbHistory:
+		add(bare(s.Job))
+		if s.By != "" {
+			words = append(words, "by", bare(s.By))
+		}
+		if s.Since != "" {
+			words = append(words, "since", s.Since)
+		}
+		add(s.Outcome)
+	case VerbHold:
+		add(bare(s.Job))
+		add(s.Window)
+	case VerbRelease:
+		add(bare(s.Job))
+	case VerbSchedule:
+		words = append(words, s.Action, bare(s.Schedule))
+	case VerbAway:
+		add(s.Action)
+		add(bare(s.Relay))
+		if s.From != "" {
+			words = append(words, "from", s.From, "to", s.Until)
+		}
 	case VerbLanes:
 		add(bare(s.Lane))
 	case VerbHelp:
 		add(bare(s.Topic))
+	}
+	if s.Reason != "" {
+		words = append(words, because, s.Reason)
 	}
 	return encode.Replace(strings.Join(words, " "))
 }
 
 var encode = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
+// keywords mean something of their own in some sentence.
+var keywords = []string{
+	because, "by", "since", "from", "until", "for", "today", "tomorrow", PartHead, PartTail, PartAll, "stdout", "stderr",
+	OutcomeSucceeded, OutcomeFailed, OutcomeCancelled, "canceled", "timed", "timed-out", "timeout",
+}
+
 // bare leaves a plain word as it is and puts quotes around any other.
 func bare(w string) string {
 	if w == "" {
 		return ""
 	}
-	for _, k := range Reserved() {
+	for _, k := range append(Reserved(), keywords...) {
 		if strings.EqualFold(k, w) {
 			return doubleQuoted(w)
 		}
