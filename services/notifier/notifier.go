@@ -147,7 +147,7 @@ func (n *Notifier) open(ctx context.Context) (*desk.Desk, error) {
 		Writer: n.writer, Identity: identity, Now: time.Now, Runners: n.deps.Runners,
 		EditInterval: n.cfg.EditInterval, Tick: n.cfg.Tick, CallTimeout: n.cfg.CallTimeout, Window: n.cfg.Window,
 		LookInterval: n.cfg.LookInterval, FirstLook: firstLook, CatchUp: catchUp, Keep: keep, NoLimits: n.cfg.NoLimits,
-	}, n.deps.Log, ledger, n.projection, n.slack, n.deps.Logger)
+	}, n.deps.Log, ledger, desk.NewObjects(n.js), n.projection, n.slack, n.deps.Logger)
 	n.desk.Store(d) // before the look at everything, so that no change falls between
 	if err := d.TakeOver(ctx); err != nil {
 		return nil, err

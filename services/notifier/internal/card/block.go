@@ -23,6 +23,23 @@ type Message struct {
 	Blocks []Block
 	// Broadcast shows a reply in the channel as well.
 	Broadcast bool
+	// Raw are blocks that a job made, instead of Blocks.
+	Raw json.RawMessage
+	// File is shown with the message; Text is then its comment.
+	File *File
+	// Instead stands in for a message that Slack refuses; empty: Text does.
+	Instead string
+	// Unfurl shows what links lead to.
+	Unfurl bool
+}
+
+// File is the content of a message that is too long for one, or asked to be a
+// file. Its name is unique to the run, so that it can be found again.
+type File struct {
+	Name, Title string
+	// Kind is "text" for what Slack may show in place.
+	Kind    string
+	Content []byte
 }
 
 // Block is a piece of a message, in the shape of Slack's Block Kit.
@@ -88,6 +105,9 @@ func contextOf(texts ...string) Block {
 
 // JSON is the blocks as Slack takes them.
 func (m Message) JSON() []byte {
+	if m.Raw != nil {
+		return m.Raw
+	}
 	data, err := json.Marshal(m.Blocks)
 	if err != nil {
 		return []byte("[]") // never: the types above hold nothing that cannot be encoded
@@ -114,7 +134,19 @@ func (m Message) named() Message {
 	return m
 }
 
-// Plain is the message without blocks, for the case that Slack refuses them.
+// Bare tells whether the message is text alone.
+func (m Message) Bare() bool { return m.Raw == nil && len(m.Blocks) == 0 }
+
+// maxPlain is how many characters stand in for a refused message: far from any
+// limit that it may have been refused for.
+const maxPlain = 2000
+
+// Plain is the message without blocks and file, for the case that Slack refuses
+// it.
 func (m Message) Plain() Message {
-	return Message{Text: m.Text, Broadcast: m.Broadcast}
+	text := m.Text
+	if m.Instead != "" {
+		text = m.Instead
+	}
+	return Message{Text: cut(text, maxPlain), Broadcast: m.Broadcast, Unfurl: m.Unfurl}
 }

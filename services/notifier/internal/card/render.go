@@ -16,7 +16,9 @@ const shortCommit = 10
 func Render(v View) Message {
 	m := Message{Text: v.summary()}
 	m.Blocks = append(m.Blocks, section(marked(v.headline())), contextOf(v.facts()...))
-	if alert := v.alert(); alert != "" {
+	if waits := v.waits(); waits != "" {
+		m.Blocks = append(m.Blocks, section(marked(waits)))
+	} else if alert := v.alert(); alert != "" {
 		m.Blocks = append(m.Blocks, section(literal(alert)))
 	}
 	if steps := v.steps(); steps != "" {
@@ -33,7 +35,10 @@ func Render(v View) Message {
 func (v View) summary() string {
 	s := &v.Story.State
 	text := fmt.Sprintf("%s: %s (%s)", what(s), v.statusWord(), v.Short)
-	if v.Shown.Reason != "" {
+	switch waits := v.waits(); {
+	case waits != "":
+		text += ". " + waits
+	case v.Shown.Reason != "":
 		text += ". " + flat(v.Shown.Reason, maxReason)
 	}
 	return text
@@ -46,7 +51,7 @@ func (v View) headline() string {
 		text += " (was " + grammar.Code(was) + ")"
 	}
 	text += "\n*" + v.statusWord() + "*"
-	if s.Status.Ended() && !s.Started.IsZero() {
+	if s.Status.Ended() && !s.Started.IsZero() && s.Status != run.Merged {
 		text += " after " + spent(s.Finished.Sub(s.Started))
 	}
 	return text
@@ -56,6 +61,9 @@ func (v View) headline() string {
 func (v View) facts() []string {
 	s := &v.Story.State
 	facts := []string{"asked by " + v.requester()}
+	if s.IsJob() {
+		facts = append(facts, v.jobFacts()...)
+	}
 	if s.Commit != "" {
 		facts = append(facts, "built from "+grammar.Code(builtFrom(s.Commit)))
 	}
@@ -72,6 +80,21 @@ func (v View) facts() []string {
 	return facts
 }
 
+// jobFacts are what a job was asked to do, and with whom it is shared.
+func (v View) jobFacts() []string {
+	var facts []string
+	if args := arguments(&v.Story.State); args != "" {
+		facts = append(facts, args)
+	}
+	if together := v.together(); together != "" {
+		facts = append(facts, together)
+	}
+	if v.Story.State.Stale != "" {
+		facts = append(facts, "from the last good copy of its source")
+	}
+	return facts
+}
+
 // builtFrom is a commit, or the digest of a folder, as people compare it.
 func builtFrom(ref string) string {
 	ref = strings.TrimPrefix(ref, "sha256:")
@@ -79,6 +102,9 @@ func builtFrom(ref string) string {
 }
 
 func (v View) requester() string {
+	if v.Story.State.IsJob() {
+		return asker(&v.Story.State)
+	}
 	p := v.Story.State.Requester
 	if m := mention(p.GetUser()); m != "" {
 		return m // in a context block a mention notifies nobody anew: it is an edit, or their own request
@@ -91,7 +117,7 @@ func (v View) place() string {
 	s := &v.Story.State
 	lane := s.Plan.GetLane()
 	switch {
-	case s.Status.Ended() || lane == "" || lane == s.Service+"/"+s.Environment:
+	case s.Status.Ended() || lane == "" || lane == s.Service+"/"+s.Environment || s.IsJob() && lane == s.Namespace+":"+s.Job:
 		return ""
 	case v.Shown.Position > 0 && v.Shown.Reason == "":
 		return fmt.Sprintf("number %d in lane %s", v.Shown.Position, name(lane))

@@ -20,7 +20,17 @@ const (
 	NameEnded   = "ended"
 	// NameNotice is the direct message that says why the card cannot be shown.
 	NameNotice = "notice"
+	// Of jobs: the report of a place (followed by "-" and the place), what is
+	// passed on to support, the line about the start, and what is said on the way.
+	NameReport     = "report"
+	NameEscalation = "escalation"
+	NameStart      = "start"
+	NameHeld       = "held"
+	NameSource     = "source"
 )
+
+// NoteName is the key of what a job itself said; number counts from 1.
+func NoteName(number int) string { return fmt.Sprintf("note-%d", number) }
 
 // Kind says what a milestone tells.
 type Kind uint8
@@ -61,7 +71,9 @@ type Story struct {
 	Newest *eventv1.Commit
 	// After is the sequence of the newest commit, readable or not.
 	After uint64
-	lost  bool
+	// AtDoor: the request itself was refused, and who made it was told so.
+	AtDoor bool
+	lost   bool
 }
 
 // Fold adds a commit; nil is one that cannot be read and changes nothing.
@@ -73,6 +85,7 @@ func (s *Story) Fold(sequence uint64, c *eventv1.Commit) {
 	before := s.State
 	s.State = run.FoldCommit(s.State, sequence, c)
 	s.Updated, s.Newest = c.GetTime().AsTime(), c
+	s.AtDoor = s.AtDoor || before.Status == run.Absent && s.State.Status == run.Refused
 	for _, e := range c.GetEvents() {
 		s.tell(before, sequence, e)
 	}

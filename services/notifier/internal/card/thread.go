@@ -31,11 +31,22 @@ func Reply(v View, m Milestone) Message {
 // Notice is the direct message to a requester whose channel the card cannot
 // be posted in.
 func Notice(v View, channel, why string) Message {
-	place := "that channel"
-	if slackID.MatchString(channel) {
-		place = "<#" + channel + ">"
+	if v.Story.State.IsJob() {
+		return jobNotice(v, channel, why)
 	}
+	place := Place(channel)
 	return say(fmt.Sprintf("I accepted %s as %s, and it goes on, but I cannot show its card in %s: %s", what(&v.Story.State), grammar.Code(v.Short), place, why))
+}
+
+// Place links a channel, as far as it has an id.
+func Place(channel string) string {
+	switch {
+	case slackID.MatchString(channel):
+		return "<#" + channel + ">"
+	case strings.HasPrefix(channel, "#"):
+		return name(channel)
+	}
+	return "that channel"
 }
 
 // Reaction is the emoji for the person's own message at the end; empty when

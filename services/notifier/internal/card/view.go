@@ -16,4 +16,15 @@ type View struct {
 	// Elapsed is how long the run has been going on, coarse enough that it does
 	// not change all the time; zero before it started.
 	Elapsed time.Duration
+
+	// Together are other requests that this execution answers; Leader is the run
+	// that executes for a merged one, nil for others.
+	Together []Member
+	Leader   *Leader
+	// Told are the people who are told in the same place how it ended.
+	Told []string
+	// Carded: a card is there that shows a good end.
+	Carded bool
+	// Support is the channel that a failure is passed on to; empty: none is.
+	Support string
 }

@@ -37,6 +37,8 @@ var statusWords = map[run.Status]string{
 func (v View) statusWord() string {
 	s := &v.Story.State
 	switch {
+	case s.Status == run.Merged:
+		return v.mergedWord()
 	case s.Status.Ended():
 	case s.Cancel != nil:
 		return "🛑 Cancelling"
@@ -103,8 +105,12 @@ func spent(d time.Duration) string {
 	return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
 }
 
-// what says which run this is: "*checkout* to *production* `v2.41.0`".
+// what says which run this is: "*checkout* to *production* `v2.41.0`", or
+// "*test say_hello*".
 func what(s *run.State) string {
+	if s.IsJob() {
+		return job(s)
+	}
 	text := bold(s.Service)
 	if s.Environment != "" {
 		text += " to " + bold(s.Environment)

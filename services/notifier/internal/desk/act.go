@@ -31,6 +31,9 @@ func (d *Desk) act(ctx context.Context, t *track) (time.Time, error) {
 		t.settled = true
 		return time.Time{}, nil
 	}
+	if t.story.State.IsJob() {
+		return d.actJob(ctx, t, e)
+	}
 	v := d.view(t)
 	switch e.card.GetState() {
 	case commandv1.Card_STATE_POSTED, commandv1.Card_STATE_EDITING:

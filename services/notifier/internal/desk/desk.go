@@ -35,6 +35,11 @@ type Slack interface {
 	Find(ctx context.Context, s slackapi.Search) (string, error)
 	React(ctx context.Context, channel, ts, emoji string) error
 	OpenDirect(ctx context.Context, user string) (string, error)
+	Permalink(ctx context.Context, channel, ts string) (string, error)
+	Channels(ctx context.Context, cursor string, private bool) ([]slackapi.Channel, string, error)
+	UploadURL(ctx context.Context, name, kind string, size int) (slackapi.Upload, error)
+	Upload(ctx context.Context, to slackapi.Upload, content []byte) error
+	Complete(ctx context.Context, s slackapi.Share) error
 }
 
 // Board is what the desk needs of a projection.
@@ -68,6 +73,7 @@ type Desk struct {
 	cfg     Config
 	log     eventlog.Log
 	ledger  Ledger
+	objects Objects
 	board   Board
 	slack   Slack
 	logger  *slog.Logger
@@ -76,21 +82,25 @@ type Desk struct {
 	tracks map[string]*track
 	agenda agenda
 	pace   pace
+	names  names
 	rest   time.Time // until log and ledger are asked again
 
 	mu      sync.Mutex
 	changed map[string]uint64          // runs, to the sequence they changed at
 	shifted map[string]bool            // lanes whose places may have changed
 	waiting map[string]map[string]bool // lane → tracks that wait in it
+	merged  map[string]map[string]bool // run → tracks of runs that it executes for
+	led     map[string]uint64          // such tracks, to the sequence at which that run changed
 	wake    chan struct{}
 }
 
 // New returns a desk that knows of nothing yet; TakeOver finds its work.
-func New(cfg Config, log eventlog.Log, ledger Ledger, b Board, slack Slack, logger *slog.Logger) *Desk {
+func New(cfg Config, log eventlog.Log, ledger Ledger, objects Objects, b Board, slack Slack, logger *slog.Logger) *Desk {
 	d := &Desk{
-		cfg: cfg, log: log, ledger: ledger, board: b, slack: slack, logger: logger, metrics: newMetrics(),
+		cfg: cfg, log: log, ledger: ledger, objects: objects, board: b, slack: slack, logger: logger, metrics: newMetrics(),
 		tracks: map[string]*track{}, agenda: newAgenda(), pace: newPace(),
-		changed: map[string]uint64{}, shifted: map[string]bool{}, waiting: map[string]map[string]bool{}, wake: make(chan struct{}, 1),
+		changed: map[string]uint64{}, shifted: map[string]bool{}, waiting: map[string]map[string]bool{},
+		merged: map[string]map[string]bool{}, led: map[string]uint64{}, wake: make(chan struct{}, 1),
 	}
 	d.pace.off = cfg.NoLimits
 	return d
@@ -111,7 +121,10 @@ func (d *Desk) Observe(c projection.Change) {
 	if moved {
 		d.shifted[c.Lane] = true
 	}
-	if asked || moved {
+	for id := range d.merged[c.Run] {
+		d.led[id] = max(d.led[id], c.Sequence)
+	}
+	if asked || moved || len(d.merged[c.Run]) > 0 {
 		select {
 		case d.wake <- struct{}{}:
 		default:
@@ -130,19 +143,26 @@ func (d *Desk) asked(id string) bool {
 	return asked
 }
 
-// ours tells whether a run has a card in this workspace: Slack asked for it,
-// and it was not refused (then the answer was private).
+// ours tells whether a run is shown in this workspace: Slack asked for it, and it
+// was not refused (then the answer was private); or it is a job that has
+// something to say there whoever asked.
 func (d *Desk) ours(s *run.State) bool {
 	origin := s.Origin
-	return origin.GetChannel() != "" && s.Status != run.Refused &&
-		(origin.GetTeam() == "" || d.cfg.Identity.Team == "" || origin.GetTeam() == d.cfg.Identity.Team)
+	if origin.GetTeam() != "" && d.cfg.Identity.Team != "" && origin.GetTeam() != d.cfg.Identity.Team {
+		return false
+	}
+	if s.IsJob() {
+		r := s.Plan.GetReport()
+		return origin.GetChannel() != "" || r.GetLogsChannel() != "" || r.GetEscalate() && r.GetSupportChannel() != ""
+	}
+	return origin.GetChannel() != "" && s.Status != run.Refused
 }
 
 // drain takes over what Observe noted.
 func (d *Desk) drain() {
 	d.mu.Lock()
-	changed, shifted := d.changed, d.shifted
-	d.changed, d.shifted = map[string]uint64{}, map[string]bool{}
+	changed, shifted, led := d.changed, d.shifted, d.led
+	d.changed, d.shifted, d.led = map[string]uint64{}, map[string]bool{}, map[string]uint64{}
 	var waiting []string
 	for lane := range shifted {
 		for id := range d.waiting[lane] {
@@ -151,6 +171,12 @@ func (d *Desk) drain() {
 	}
 	d.mu.Unlock()
 	d.followAll(changed)
+	for id, sequence := range led {
+		if t := d.tracks[id]; t != nil {
+			t.job.wanted = max(t.job.wanted, sequence)
+			d.soon(t)
+		}
+	}
 	for _, id := range waiting {
 		if t := d.tracks[id]; t != nil {
 			d.soon(t)
@@ -245,6 +271,7 @@ func (d *Desk) place(t *track) {
 }
 
 func (d *Desk) drop(t *track) {
+	d.join(t, "")
 	d.agenda.remove(t)
 	delete(d.tracks, t.id)
 }

@@ -133,19 +133,23 @@ func TestPlacesInTheQueueMoveUp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	d := w.desk("a", nil)
-	ids := []string{"d-aaaaaaaaaaaaaaaa", "d-bbbbbbbbbbbbbbbb", "d-cccccccccccccccc"}
+	ids := []string{"d-aaaaaaaaaaaaaaaa", "d-bbbbbbbbbbbbbbbb", "d-cccccccccccccccc", "d-dddddddddddddddd"}
 	for _, id := range ids {
 		w.request(id, origin())
 	}
+	w.grant(ids[0])
+	w.claim(ids[0])
 	w.rest(d, time.Minute)
 	cards := w.cards(sandbox.ChannelDeploys)
-	if got := cards[2].Visible(); !strings.Contains(got, "Number 3 in lane checkout/production") || !strings.Contains(got, "behind d-bbbbb") {
+	if got := cards[3].Visible(); !strings.Contains(got, "Number 3 in lane checkout/production") || !strings.Contains(got, "behind d-ccccc") {
 		t.Errorf("the third in line:\n%s", got)
 	}
-	w.succeed(ids[0])
+	w.finish(ids[0])
+	w.finish(ids[0])
+	w.grant(ids[1])
 	w.rest(d, time.Minute)
 	cards = w.cards(sandbox.ChannelDeploys)
-	if got := cards[2].Visible(); !strings.Contains(got, "Number 2 in lane checkout/production") {
+	if got := cards[3].Visible(); !strings.Contains(got, "Number 2 in lane checkout/production") {
 		t.Errorf("after the first has ended:\n%s", got)
 	}
 }

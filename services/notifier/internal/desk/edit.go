@@ -21,7 +21,7 @@ const placeFactor = 5
 // change that.
 func (d *Desk) edit(ctx context.Context, t *track, v card.View, e *entry) (time.Time, error) {
 	now := d.cfg.Now()
-	m := t.fit(card.Render(v))
+	m := t.fit(e, card.Render(v))
 	same := e.card.GetState() == commandv1.Card_STATE_POSTED && bytes.Equal(e.card.GetDigest(), m.Digest())
 	late := e.deadline() // until then an earlier edit may still land
 	switch {

@@ -14,20 +14,26 @@ import (
 const retryRefused = 15 * time.Second
 
 // excuse tells the requester why the card cannot be shown, and tries the card
-// again while that may help.
+// again while that may help, until the run has ended.
 func (d *Desk) excuse(ctx context.Context, t *track, v card.View, e *entry) (time.Time, error) {
+	at, err := d.insist(ctx, t, v, e)
+	if err == nil && at.IsZero() && t.story.State.Status.Ended() {
+		return d.settle(ctx, t, e)
+	}
+	return at, err
+}
+
+// insist is excuse without the end. Zero: there is nothing more to be done.
+func (d *Desk) insist(ctx context.Context, t *track, v card.View, e *entry) (time.Time, error) {
 	if at, err := d.notice(ctx, t, v, e); err != nil || !at.IsZero() {
 		return at, err
 	}
-	ended := t.story.State.Status.Ended()
 	now, again := d.cfg.Now(), e.card.GetDeadline().AsTime()
 	switch _, curable := cures[e.card.GetReason()]; {
 	case curable && !now.Before(again) && e.card.GetEditing() != t.story.State.Sequence:
 		return d.again(ctx, t, v, e)
 	case curable && now.Before(again) && e.card.GetEditing() != t.story.State.Sequence:
 		return again, nil
-	case ended:
-		return d.settle(ctx, t, e)
 	}
 	return time.Time{}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -57,15 +58,17 @@ func (c *clock) set(t time.Time) {
 
 // world is a log, CARDS on a real server, and a stand-in Slack.
 type world struct {
-	t      *testing.T
-	clock  *clock
-	log    *memlog.Log
-	board  *projection.Projection
-	ledger desk.Ledger
-	slack  *sandbox.Server
-	api    *slackapi.Client
-	desks  []*desk.Desk
-	runs   map[string]run.State
+	t       *testing.T
+	clock   *clock
+	log     *memlog.Log
+	board   *projection.Projection
+	ledger  desk.Ledger
+	objects desk.Objects
+	store   jetstream.ObjectStore
+	slack   *sandbox.Server
+	api     *slackapi.Client
+	desks   []*desk.Desk
+	runs    map[string]run.State
 }
 
 func newWorld(t *testing.T) *world {
@@ -75,7 +78,9 @@ func newWorld(t *testing.T) *world {
 	must(t, topology.Ensure(t.Context(), js, topology.Topology(1, topology.LimitsFor(512<<20))))
 	ledger, err := desk.OpenLedger(t.Context(), js)
 	must(t, err)
-	w.ledger = ledger
+	w.ledger, w.objects = ledger, desk.NewObjects(js)
+	w.store, err = topology.Objects(t.Context(), js)
+	must(t, err)
 	w.slack, err = sandbox.New(sandbox.Config{Strict: true, Clock: w.clock.Now})
 	must(t, err)
 	must(t, w.slack.Start(t.Context()))
@@ -117,7 +122,7 @@ func (w *world) desk(name string, slack desk.Slack) *desk.Desk {
 		Writer: name, Identity: slackapi.Identity{Team: sandbox.TeamID, User: sandbox.BotUserID, Bot: sandbox.BotID},
 		Now: w.clock.Now, EditInterval: interval, Tick: tick, CallTimeout: 5 * time.Second, Window: window, LookInterval: look, FirstLook: firstLook,
 		CatchUp: 7 * 24 * time.Hour, Keep: 30 * 24 * time.Hour,
-	}, w.log, w.ledger, w.board, slack, slog.New(slog.DiscardHandler))
+	}, w.log, w.ledger, w.objects, w.board, slack, slog.New(slog.DiscardHandler))
 	w.desks = append(w.desks, d)
 	must(w.t, d.TakeOver(w.t.Context()))
 	return d

@@ -30,6 +30,15 @@ type letter struct {
 	sequence        uint64 // of the run that it shows
 }
 
+// file is the name of the file that a look in the history goes by; empty: it
+// goes by the marker.
+func (l letter) file(e *entry) string {
+	if l.message.File == nil || e.plain {
+		return ""
+	}
+	return l.message.File.Name
+}
+
 // deliver posts the letter of an entry once. It returns when to go on: not after
 // now for at once.
 func (d *Desk) deliver(ctx context.Context, t *track, e *entry, l letter) (time.Time, error) {
@@ -43,8 +52,6 @@ func (d *Desk) deliver(ctx context.Context, t *track, e *entry, l letter) (time.
 	if e.looks < looksNeeded {
 		return d.search(ctx, t, e, l)
 	}
-	d.metrics.duplicates.Add(ctx, 1)
-	d.logger.Warn("a post of unknown outcome is not in the history and is sent again", "run", t.id, "milestone", e.card.GetMilestone())
 	return d.send(ctx, t, e, l)
 }
 
@@ -61,7 +68,8 @@ func (d *Desk) search(ctx context.Context, t *track, e *entry, l letter) (time.T
 	found := ""
 	err := d.call(ctx, t, method, "", func(ctx context.Context) (err error) {
 		found, err = d.slack.Find(ctx, slackapi.Search{
-			Channel: e.card.GetChannel(), Thread: l.thread, Oldest: d.attempted(e).Add(-lookBack), Author: d.cfg.Identity, Marker: marker(t, e),
+			Channel: e.card.GetChannel(), Thread: l.thread, Oldest: d.attempted(e).Add(-lookBack), Author: d.cfg.Identity,
+			Marker: marker(e), File: l.file(e),
 		})
 		return err
 	})
@@ -92,15 +100,22 @@ func (d *Desk) attempted(e *entry) time.Time {
 	return e.card.GetDeadline().AsTime().Add(-d.cfg.Window - time.Duration(e.card.GetAmbiguous())*span)
 }
 
-func marker(t *track, e *entry) slackapi.Marker {
-	return slackapi.Marker{Run: t.id, Milestone: e.card.GetMilestone()}
+func marker(e *entry) slackapi.Marker {
+	return slackapi.Marker{Run: e.card.GetRun(), Milestone: e.card.GetMilestone()}
 }
 
 // send announces the post, posts, and records where it went.
 func (d *Desk) send(ctx context.Context, t *track, e *entry, l letter) (time.Time, error) {
 	now := d.cfg.Now()
-	if at := d.pace.free(slackapi.MethodPost, l.channel, now); at.After(now) {
+	at := d.pace.free(slackapi.MethodPost, l.channel, now)
+	if l.file(e) != "" {
+		at = latest(at, d.pace.free(slackapi.MethodComplete, "", now))
+	}
+	if at.After(now) {
 		return at, nil
+	}
+	if l.file(e) != "" && e.upload == nil {
+		return d.upload(ctx, t, e, l.message.File)
 	}
 	again := e.card.GetState() == commandv1.Card_STATE_PENDING && !e.unsent
 	err := d.write(ctx, t, e, func(c *commandv1.Card) {
@@ -116,31 +131,38 @@ func (d *Desk) send(ctx context.Context, t *track, e *entry, l letter) (time.Tim
 	if err != nil {
 		return time.Time{}, err
 	}
+	if again {
+		d.metrics.duplicates.Add(ctx, 1)
+		d.logger.Warn("a post of unknown outcome is not in the history and is sent again", "run", t.id, "milestone", e.card.GetMilestone())
+	}
 	e.unsent, e.looks, e.look = false, 0, time.Time{}
-	m := t.fit(l.message)
+	if l.file(e) != "" {
+		return d.share(ctx, t, e, l)
+	}
+	m := t.fit(e, l.message)
 	var posted slackapi.Posted
 	err = d.call(ctx, t, slackapi.MethodPost, l.channel, func(ctx context.Context) (err error) {
 		posted, err = d.slack.Post(ctx, slackapi.Outgoing{
-			Channel: l.channel, Thread: l.thread, Text: m.Text, Blocks: blocks(m), Broadcast: m.Broadcast, Marker: marker(t, e),
+			Channel: l.channel, Thread: l.thread, Text: m.Text, Blocks: blocks(m), Broadcast: m.Broadcast, Unfurl: m.Unfurl, Marker: marker(e),
 		})
 		return err
 	})
 	if err == nil {
 		return d.posted(ctx, t, e, posted, l.sequence, m.Digest())
 	}
-	return d.unposted(ctx, t, e, err)
+	return d.unposted(ctx, t, e, err, l.message)
 }
 
 // fit takes the blocks away once Slack has refused them.
-func (t *track) fit(m card.Message) card.Message {
-	if t.plain {
+func (t *track) fit(e *entry, m card.Message) card.Message {
+	if t.plain || e.plain {
 		return m.Plain()
 	}
 	return m
 }
 
 func blocks(m card.Message) []byte {
-	if len(m.Blocks) == 0 {
+	if m.Bare() {
 		return nil
 	}
 	return m.JSON()
@@ -161,6 +183,7 @@ func (d *Desk) posted(ctx context.Context, t *track, e *entry, p slackapi.Posted
 	if err != nil && !lost(err) {
 		return time.Time{}, err
 	}
+	e.upload = nil
 	if e.card.GetMilestone() == card.NameCard {
 		t.edited = d.cfg.Now().Add(-d.cfg.EditInterval * 2 / 3) // the first edit may come sooner, but not at once
 	}
@@ -171,7 +194,7 @@ func (d *Desk) posted(ctx context.Context, t *track, e *entry, p slackapi.Posted
 var blockCodes = []string{"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "invalid_arguments"}
 
 // unposted handles a post that failed.
-func (d *Desk) unposted(ctx context.Context, t *track, e *entry, failure error) (time.Time, error) {
+func (d *Desk) unposted(ctx context.Context, t *track, e *entry, failure error, m card.Message) (time.Time, error) {
 	now := d.cfg.Now()
 	switch slackapi.OutcomeOf(failure) {
 	case slackapi.Limited, slackapi.Unsent:
@@ -186,9 +209,12 @@ func (d *Desk) unposted(ctx context.Context, t *track, e *entry, failure error) 
 	case slackapi.Credential(failure):
 		e.unsent = true
 		return now, nil
-	case slices.Contains(blockCodes, code) && !t.plain:
+	case slices.Contains(blockCodes, code) && !t.plain && !e.plain:
 		d.logger.Error("Slack refused the blocks of a message; it gets plain text", "run", t.id, "milestone", e.card.GetMilestone(), "error", failure)
-		t.plain, e.unsent = true, true
+		if m.Raw == nil && m.Instead == "" {
+			t.plain = true // our own blocks: the next ones fare no better
+		}
+		e.plain, e.unsent = true, true
 		return now, nil
 	}
 	return d.undelivered(ctx, t, e, code, failure)

@@ -37,7 +37,7 @@ func (d *Desk) TakeOver(ctx context.Context) error {
 			if s.Finished <= oldest.UnixMilli() {
 				return false // those before it ended earlier
 			}
-			if !known[s.ID] && s.Status != run.Refused && !strings.HasPrefix(s.Requester.Value(), requesterAPI) {
+			if !known[s.ID] && mayShow(s) {
 				found[s.ID] = s.Sequence // the log says where its card goes
 			}
 			return true
@@ -45,6 +45,15 @@ func (d *Desk) TakeOver(ctx context.Context) error {
 	})
 	d.followAll(found)
 	return nil
+}
+
+// mayShow tells whether an ended run may have something to show. A job may, who-
+// or whatever asked for it.
+func mayShow(s *board.Summary) bool {
+	if s.Job.Value() != "" {
+		return true
+	}
+	return s.Status != run.Refused && !strings.HasPrefix(s.Requester.Value(), requesterAPI)
 }
 
 // maxForget bounds one Clean; the next one goes on.

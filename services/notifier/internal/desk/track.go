@@ -25,6 +25,7 @@ type track struct {
 	reacted bool
 	settled bool
 	lane    string // that it waits in, see Desk.waiting
+	job     jobTrack
 
 	class    class
 	order    uint64
@@ -37,6 +38,10 @@ type track struct {
 type entry struct {
 	card     *commandv1.Card // never nil
 	revision uint64
+	home     *track    // whose entries it is among
+	plain    bool      // Slack refused its blocks or file: text alone
+	upload   *uploaded // its file, before it is shown
+	strikes  int       // uploads that failed
 	unsent   bool      // the pending post was certainly not made
 	looks    int       // how often it was looked for in vain
 	look     time.Time // not before then
@@ -47,22 +52,33 @@ type entry struct {
 }
 
 func (t *track) entry(ctx context.Context, l Ledger, name string) (*entry, error) {
-	if e := t.entries[name]; e != nil {
+	return t.entryOf(ctx, l, t.id, name)
+}
+
+// entryOf is the entry of a message that may belong to another run: what several
+// runs are told together is told once.
+func (t *track) entryOf(ctx context.Context, l Ledger, run, name string) (*entry, error) {
+	at := key(run, name)
+	if e := t.entries[at]; e != nil {
 		return e, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	c, revision, err := l.Get(ctx, t.id, name)
+	c, revision, err := l.Get(ctx, run, name)
 	if err != nil {
 		return nil, err
 	}
 	if c == nil {
-		c = &commandv1.Card{Run: t.id, Milestone: name}
+		c = &commandv1.Card{}
 	}
-	e := &entry{card: c, revision: revision}
-	t.entries[name] = e
+	c.Run, c.Milestone = run, name
+	e := &entry{card: c, revision: revision, home: t}
+	t.entries[at] = e
 	return e, nil
 }
+
+// known is the entry of one of the run's own messages, if it was read; nil: not.
+func (t *track) known(name string) *entry { return t.entries[key(t.id, name)] }
 
 // write stores a changed copy of the entry's card.
 func (d *Desk) write(ctx context.Context, t *track, e *entry, change func(*commandv1.Card)) error {
@@ -72,11 +88,11 @@ func (d *Desk) write(ctx context.Context, t *track, e *entry, change func(*comma
 	if !ok {
 		return fmt.Errorf("copy card of %s", t.id) // never
 	}
-	next.Run, next.Writer = t.id, d.cfg.Writer
+	next.Writer = d.cfg.Writer
 	change(next)
 	revision, err := d.ledger.Put(ctx, next, e.revision)
 	if err != nil {
-		delete(t.entries, e.card.GetMilestone()) // read again: unknown, or somebody else's
+		delete(e.home.entries, key(e.card.GetRun(), e.card.GetMilestone())) // read again: unknown, or somebody else's
 		return err
 	}
 	e.card, e.revision = next, revision
@@ -116,6 +132,9 @@ func (d *Desk) view(t *track) card.View {
 			v.Shown = b.Show(&at, board.World{Now: now, Runners: d.cfg.Runners})
 		}
 	})
+	if s.IsJob() {
+		d.viewJob(t, &v)
+	}
 	if s.Status == run.Running {
 		tick := d.tick()
 		v.Elapsed = now.Sub(s.Started) / tick * tick
@@ -135,8 +154,11 @@ func (t *track) classOf() class {
 	switch {
 	case s.Status.Ended():
 		return classFinal
-	case t.story.Asking(), t.story.After == 0, t.entries[card.NameCard] == nil, t.entries[card.NameCard].card.GetTs() == "":
-		return classPerson // a question, or a request that shows nothing yet
+	case t.story.Asking(), t.story.After == 0:
+		return classPerson // a question
+	case s.IsJob() && !s.Started.IsZero():
+	case t.known(card.NameCard) == nil, t.known(card.NameCard).card.GetTs() == "":
+		return classPerson // a request that shows nothing yet
 	case s.Status == run.Queued:
 		return classPlace
 	}
