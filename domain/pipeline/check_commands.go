@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -135,7 +136,8 @@ func (k *checker) gives(base []string, key, name string, job Job, fixed map[stri
 			k.fault(path, "the parameter %q of %q is a secret, which nobody gives", param, name)
 			return false
 		case asked[param].Type == "":
-			k.reference(path, "parameter of "+strconv.Quote(name), param, names(asked))
+			near := append(grammar.Suggest(param, names(asked), 1), "")
+			k.faults = append(k.faults, Fault{Path: path, Message: fmt.Sprintf("%q has no parameter %q", name, param), Suggestion: near[0]})
 			return false
 		}
 		return true

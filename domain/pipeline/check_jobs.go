@@ -121,7 +121,7 @@ func (k *checker) job(base []string, j Job) {
 	words := j.vocabulary()
 	switch {
 	case kinds != 1:
-		k.fault(base, "a job needs exactly one of run and steps")
+		k.fault(at(base, "run"), "a job needs exactly one of run and steps")
 	case len(j.Steps) > 0:
 		k.stepsOfJob(base, j, words)
 	default:

@@ -44,18 +44,20 @@ func data(t testing.TB, name string) []byte {
 }
 
 func TestAFileFullOfMistakesIsReportedWhole(t *testing.T) {
-	c, problems := configfile.Parse("mistakes.yaml", data(t, "mistakes.yaml"))
-	if c.Services != nil {
-		t.Error("a bad file gave a configuration")
-	}
-	got, golden := problems.Err().Error()+"\n", filepath.Join("testdata", "mistakes.golden")
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
+	for _, name := range []string{"mistakes", "jobs_mistakes", "slack_mistakes"} {
+		c, problems := configfile.Parse(name+".yaml", data(t, name+".yaml"))
+		if c.Services != nil || c.Namespaces != nil {
+			t.Error("a bad file gave a configuration")
 		}
-	}
-	if d := cmp.Diff(string(data(t, "mistakes.golden")), got); d != "" {
-		t.Error(d)
+		got, golden := problems.Err().Error()+"\n", filepath.Join("testdata", name+".golden")
+		if *update {
+			if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := cmp.Diff(string(data(t, name+".golden")), got); d != "" {
+			t.Error(d)
+		}
 	}
 }
 
@@ -106,15 +108,17 @@ func TestEveryKeyArrives(t *testing.T) {
 
 func TestWholeFilesThatAreWrong(t *testing.T) {
 	for in, want := range map[string]string{
-		"":                             "f:1:1: the file is empty; it needs services and environments",
-		"# nothing\n":                  "f:1:1: the file is empty; it needs services and environments",
-		"- a":                          "f:1:1: must be a mapping with keys such as defaults, services, environments, not a list\n",
-		"a: [":                         "this is not YAML",
-		"a: 1\n---\nb: 1\n":            "more than one YAML document",
-		"services: {}":                 `the key "environments" is missing`,
-		"services: {}\nenvironments:":  "nothing to deploy",
-		"services: {}\nservices: {}\n": "already stands in line 1",
-		strings.Repeat("x", 2<<20):     "larger than",
+		"":                            "f:1:1: the file is empty; it needs services and environments, or namespaces",
+		"# nothing\n":                 "f:1:1: the file is empty; it needs services and environments, or namespaces",
+		"- a":                         "f:1:1: must be a mapping with keys such as defaults, services, environments, not a list\n",
+		"a: [":                        "this is not YAML",
+		"a: 1\n---\nb: 1\n":           "more than one YAML document",
+		"services: {}":                `the key "environments" is missing`,
+		"services: {}\nenvironments:": "nothing to deploy",
+		"namespaces:":                 "nothing to deploy: at least one service or namespace",
+		"namespaces: {n: {jobs: {j: {run: x}}}}\nservices: {s: {pipeline: p}}":           "the configuration has no environments",
+		"services: {}\nservices: {}\n":                                                   "already stands in line 1",
+		strings.Repeat("x", 2<<20):                                                       "larger than",
 		"environments: {}\nservices: {a: {parameters: {P: {type: string, default: ~}}}}": "has no value",
 	} {
 		_, problems := configfile.Parse("f", []byte(in))
@@ -233,8 +237,10 @@ func TestTheSchemaKnowsEveryKeyAndAcceptsTheExample(t *testing.T) {
 		}
 		return violations("", schema, value)
 	}
-	if bad := check("good.yaml"); len(bad) > 0 {
-		t.Error(strings.Join(bad, "\n"))
+	for _, name := range []string{"good.yaml", "jobs.yaml"} {
+		if bad := check(name); len(bad) > 0 {
+			t.Error(strings.Join(bad, "\n"))
+		}
 	}
 	if bad := violations("", schema, map[string]any{"services": map[string]any{"a": map[string]any{"pipline": 1.0}}, "environments": map[string]any{}}); len(bad) != 1 {
 		t.Error(bad)
@@ -343,6 +349,8 @@ func typed(want, value any) bool {
 func FuzzParse(f *testing.F) {
 	f.Add(data(f, "good.yaml"))
 	f.Add(data(f, "mistakes.yaml"))
+	f.Add(data(f, "jobs.yaml"))
+	f.Add(data(f, "jobs_mistakes.yaml"))
 	f.Add([]byte("services: &a {x: *a}"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		c, problems := configfile.Parse("f", raw)

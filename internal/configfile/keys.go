@@ -17,11 +17,14 @@ type config = pipeline.Config
 func document() codec[config] {
 	return object(
 		key("defaults", "What a request means that names no service or no environment.", defaults(), func(c *config) *pipeline.Defaults { return &c.Defaults }),
-		needed(key("services", "What can be deployed, by name.", dict(service()), func(c *config) *map[string]pipeline.Service { return &c.Services })),
-		needed(key("environments", "Where services go, by name.", dict(environment()), func(c *config) *map[string]pipeline.Environment { return &c.Environments })),
+		key("services", "What can be deployed, by name.", dict(service()), func(c *config) *map[string]pipeline.Service { return &c.Services }),
+		key("environments", "Where services go, by name.", dict(environment()), func(c *config) *map[string]pipeline.Environment { return &c.Environments }),
 		key("pipelines", "How services are deployed, by name; several services may share one.", dict(steps()), func(c *config) *map[string]pipeline.Pipeline { return &c.Pipelines }),
 		key("lanes", "Limits of queues, by the name of a lane or a pattern such as \"*/production\". A lane without an entry runs one at a time.", dict(lane()), func(c *config) *map[string]pipeline.Lane { return &c.Lanes }),
 		key("pools", "Groups of runners that pipelines can ask for, by name. \"default\" always exists.", dict(pool()), func(c *config) *map[string]pipeline.Pool { return &c.Pools }),
+		key("namespaces", "Groups of jobs, by the word that opens their commands.", dict(namespace()), func(c *config) *map[string]pipeline.Namespace { return &c.Namespaces }),
+		key("relays", "Messages with a keyword that are passed on to a channel, by name.", dict(relay()), func(c *config) *map[string]pipeline.Relay { return &c.Relays }),
+		key("slack", "How Slipway behaves in Slack.", slack(), func(c *config) *pipeline.Slack { return &c.Slack }),
 	)
 }
 
@@ -179,6 +182,10 @@ func lane() codec[pipeline.Lane] {
 			into.RateLimit, into.RatePeriod = r.RateLimit, r.RatePeriod
 		}},
 		key("priority", "The priority of runs whose pipeline gives none. Default 0.", integer(), func(t *T) *int { return &t.Priority }),
+		key("per_runner", "How many of its runs may go at once on one runner. Default: as many as in all.", counting(), func(t *T) *int { return &t.PerRunner }),
+		key("per_namespace", "How many of one namespace may go at once in it. Default: as many as in all.", counting(), func(t *T) *int { return &t.PerNamespace }),
+		key("per_job", "How many of one job may go at once in it. Default: as many as in all.", counting(), func(t *T) *int { return &t.PerJob }),
+		key("turns", "Namespaces take turns, instead of strictly first come, first served.", truth(), func(t *T) *bool { return &t.Turns }),
 	)
 }
 

@@ -90,9 +90,7 @@ func Parse(name string, data []byte) (pipeline.Config, Problems) {
 		return pipeline.Config{}, d.problems
 	}
 	c := document().decode(d, d.enter(root, nil, nil), nil)
-	if len(c.Services) == 0 && len(d.problems) == 0 {
-		d.fault(pipeline.Fault{Path: []string{"services"}, Message: "there is nothing to deploy: at least one service is needed"})
-	}
+	d.purpose(root, c)
 	broken := map[string]bool{}
 	for _, p := range d.problems {
 		broken[p.Path] = true
@@ -109,15 +107,44 @@ func Parse(name string, data []byte) (pipeline.Config, Problems) {
 	return c, nil
 }
 
+// purpose wants a file to be about something: deployments, which need services
+// and environments, or jobs, or both.
+func (d *decoder) purpose(root *yaml.Node, c pipeline.Config) {
+	if root.Kind != yaml.MappingNode {
+		return
+	}
+	given := func(key string) bool { _, ok := d.positions[key]; return ok }
+	for _, key := range []string{"services", "environments"} {
+		if !given(key) && !given("namespaces") {
+			d.fault(pipeline.Fault{Path: []string{key}, Message: fmt.Sprintf("the key %q is missing: deployments need services and environments, jobs need namespaces", key)})
+		}
+	}
+	if len(c.Services)+len(c.Namespaces) == 0 && len(d.problems) == 0 {
+		d.fault(pipeline.Fault{Path: []string{"services"}, Message: "there is nothing to deploy: at least one service or namespace is needed"})
+	}
+}
+
 // locate makes relative source paths absolute.
 func locate(c pipeline.Config, name string) {
 	if !filepath.IsAbs(name) {
 		return
 	}
+	absolute := func(path *string) {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(filepath.Dir(name), *path)
+		}
+	}
 	for k, s := range c.Services {
-		if s.Source.Path != "" && !filepath.IsAbs(s.Source.Path) {
-			s.Source.Path = filepath.Join(filepath.Dir(name), s.Source.Path)
-			c.Services[k] = s
+		absolute(&s.Source.Path)
+		c.Services[k] = s
+	}
+	for k, n := range c.Namespaces {
+		absolute(&n.Source.Path)
+		c.Namespaces[k] = n
+		for _, j := range n.Jobs {
+			if j.Source != nil {
+				absolute(&j.Source.Path)
+			}
 		}
 	}
 }
@@ -137,7 +164,7 @@ func (d *decoder) document(data []byte) (*yaml.Node, bool) {
 	var doc, second yaml.Node
 	switch err := reader.Decode(&doc); {
 	case errors.Is(err, io.EOF):
-		return reject(1, "the file is empty; it needs services and environments")
+		return reject(1, "the file is empty; it needs services and environments, or namespaces")
 	case err != nil:
 		line, message := 1, strings.TrimPrefix(err.Error(), "yaml: ")
 		if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
@@ -150,7 +177,7 @@ func (d *decoder) document(data []byte) (*yaml.Node, bool) {
 		return reject(max(1, second.Line), "the file holds more than one YAML document")
 	}
 	if len(doc.Content) != 1 || isNull(doc.Content[0]) {
-		return reject(1, "the file is empty; it needs services and environments")
+		return reject(1, "the file is empty; it needs services and environments, or namespaces")
 	}
 	return doc.Content[0], true
 }

@@ -35,6 +35,18 @@ func text() codec[string] {
 	}}
 }
 
+// filled is a text that is not empty: written out, an empty one would silently
+// mean the default.
+func filled(c codec[string]) codec[string] {
+	return codec[string]{schema: c.schema, decode: func(d *decoder, n *yaml.Node, at []string) string {
+		v := c.decode(d, n, at)
+		if v == "" && n.Kind == yaml.ScalarNode && !isNull(n) {
+			d.problem(n, at, "", "is empty; leave the key away for the default")
+		}
+		return v
+	}}
+}
+
 // choice is one of some words.
 func choice[S ~string](words ...string) codec[S] {
 	enum := make([]any, len(words))
