@@ -59,7 +59,7 @@ type collector struct {
 	wanted map[string]bool
 	seen   map[string]bool
 	values map[string]string
-	bytes  int // of values
+	bytes  int // of values, with their names
 	// isPath tells whether a scalar is the name of a changed file.
 	isPath  func(path []string) bool
 	paths   map[string]bool
@@ -92,10 +92,11 @@ func (c *collector) visit(path []string, value any) error {
 	}
 	c.seen[name] = true
 	text, ok := textOf(value)
-	if !ok || len(text) > MaxField || c.bytes+len(text) > MaxFieldBytes {
+	size := len(name) + len(text)
+	if !ok || len(text) > MaxField || c.bytes+size > MaxFieldBytes {
 		return nil
 	}
-	c.bytes += len(text)
+	c.bytes += size
 	c.values[name] = text
 	return nil
 }

@@ -75,8 +75,11 @@ func Match(r pipeline.WebhookRule, f Facts) (ok bool, why string) {
 		return false, mismatch(Repository, known(Repository), r.Repositories)
 	}
 	for _, field := range slices.Sorted(maps.Keys(r.Where)) {
-		if got, there := f.value(field); !there || got != r.Where[field] {
-			return false, mismatch(field, got, []string{r.Where[field]})
+		switch got, there := f.value(field); {
+		case !there:
+			return false, "the delivery says no " + field
+		case got != r.Where[field]: // either may be nobody else's business
+			return false, "the field " + field + " is another than the rule asks for"
 		}
 	}
 	return byPath(r.Paths, f)

@@ -197,7 +197,7 @@ func TestWhatARuleFits(t *testing.T) {
 		"the repository":          {rule{Repositories: []string{"acme/*"}}, merged, true, ""},
 		"another repository":      {rule{Repositories: []string{"other/*"}}, merged, false, `repository is "acme/site", not other/*`},
 		"a field":                 {rule{Where: map[string]string{"pull_request.user.login": "kim"}}, merged, true, ""},
-		"another field":           {rule{Where: map[string]string{"pull_request.user.login": "lee"}}, merged, false, `is "kim", not lee`},
+		"another field":           {rule{Where: map[string]string{"pull_request.user.login": "lee"}}, merged, false, "the field pull_request.user.login is another"},
 		"a field that is missing": {rule{Where: map[string]string{"label": "x"}}, merged, false, "the delivery says no label"},
 		"a missing one as empty":  {rule{Where: map[string]string{"label": ""}}, merged, false, "the delivery says no label"},
 		"a fact":                  {rule{Where: map[string]string{"@branch": "main"}}, merged, true, ""},

@@ -21,6 +21,12 @@ type Config struct {
 	BotToken            *telemetry.Secret `name:"slack-bot-token" env:"SLACK_BOT_TOKEN" hidden:"" help:"Bot token (xoxb-...); to answer mentions and to tell guests from members."`
 	APIURL              string            `name:"slack-api-url" env:"SLACK_API_URL" default:"https://slack.com/api/" help:"Base of Slack's Web API."`
 
+	// File is slipway.yaml, for webhooks and relays; empty: there are none. The
+	// process that hosts us names it, as it does for the orchestrator.
+	File string `kong:"-"`
+	// CallbackKey is shared with the runners; nil: jobs cannot speak while they run.
+	CallbackKey *telemetry.Secret `kong:"-"`
+
 	DeployCommand  string `name:"deploy-command" env:"SLIPWAY_DEPLOY_COMMAND" default:"/deploy" help:"Name of the slash command that deploys."`
 	StatusCommand  string `name:"status-command" env:"SLIPWAY_STATUS_COMMAND" default:"/check_status" help:"Name of the slash command that asks for the status."`
 	SlipwayCommand string `name:"slipway-command" env:"SLIPWAY_COMMAND" default:"/slipway" help:"Name of the slash command for every sentence."`
@@ -40,7 +46,7 @@ const defaultAPIURL = "https://slack.com/api/"
 func (c *Config) CheckSecrets() error {
 	for name, secret := range map[string]*telemetry.Secret{
 		"SLACK_SIGNING_SECRET": c.SigningSecret, "SLACK_SIGNING_SECRET_SECOND": c.SecondSigningSecret,
-		"SLACK_APP_TOKEN": c.AppToken, "SLACK_BOT_TOKEN": c.BotToken,
+		"SLACK_APP_TOKEN": c.AppToken, "SLACK_BOT_TOKEN": c.BotToken, "SLIPWAY_CALLBACK_KEY": c.CallbackKey,
 	} {
 		if secret != nil && strings.TrimSpace(string(*secret)) == "" {
 			return fmt.Errorf("%s is %w; unset it or give it a value", name, ErrEmptySecret)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/slipway-hq/slipway/internal/callback"
 	"github.com/slipway-hq/slipway/services/slack-ingress/internal/reply"
 	"github.com/slipway-hq/slipway/services/slack-ingress/internal/request"
 )
@@ -24,10 +25,13 @@ const (
 )
 
 // Handler is the HTTP doors: POST /slack/commands, /slack/events and
-// /slack/interactions. Each takes all three kinds. Without a signing secret
-// they are closed, and say so.
+// /slack/interactions, of which each takes all three kinds, and which without a
+// signing secret are closed, and say so; /webhooks/ and /github/ for other
+// systems; /callback/ for jobs that speak. Paths lists where to mount it.
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
+	s.webhooks(mux)
+	s.callbacks(mux)
 	open := make(chan struct{}, maxOpen)
 	for _, path := range []string{"/slack/commands", "/slack/events", "/slack/interactions"} {
 		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
@@ -45,6 +49,9 @@ func (s *Service) Handler() http.Handler {
 	}
 	return mux
 }
+
+// Paths are the beginnings of all paths that Handler serves.
+func Paths() []string { return []string{"/slack/", "/webhooks/", "/github/", callback.Prefix} }
 
 // read takes the raw body, within size and time.
 func (s *Service) read(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
@@ -92,7 +99,7 @@ func (s *Service) serveDoor(w http.ResponseWriter, r *http.Request, body []byte)
 		s.refuse(w, r, received, http.StatusBadRequest, "malformed", err.Error())
 		return
 	}
-	resp := s.handle(r.Context(), arrival{door: kindHTTP, received: received, delivery: delivery})
+	resp := s.listen(r.Context(), body, arrival{door: kindHTTP, received: received, delivery: delivery})
 	write(w, resp)
 	s.meter.request(r.Context(), kindOf(delivery), resp.outcome, time.Since(received))
 }

@@ -21,8 +21,8 @@ const scope = "github.com/slipway-hq/slipway/services/slack-ingress"
 var ackBuckets = []float64{.001, .002, .003, .005, .01, .025, .05, .1, .25, .5, 1, 1.5, 2, 2.5, 3}
 
 type meter struct {
-	requests, replies metric.Int64Counter
-	ack               metric.Float64Histogram
+	requests, replies, deliveries metric.Int64Counter
+	ack, took                     metric.Float64Histogram
 }
 
 func (s *Service) observe(deps Deps) error {
@@ -47,7 +47,21 @@ func (s *Service) observe(deps Deps) error {
 	if err != nil {
 		return fmt.Errorf("make an instrument: %w", err)
 	}
+	if s.meter.deliveries, err = m.Int64Counter("slipway.webhook.deliveries", metric.WithDescription("Deliveries of webhooks and of jobs that speak, by kind and outcome.")); err != nil {
+		return fmt.Errorf("make an instrument: %w", err)
+	}
+	s.meter.took, err = m.Float64Histogram("slipway.webhook.took", metric.WithUnit("s"),
+		metric.WithDescription("Time from a delivery's headers to its answer."), metric.WithExplicitBucketBoundaries(ackBuckets...))
+	if err != nil {
+		return fmt.Errorf("make an instrument: %w", err)
+	}
 	return nil
+}
+
+// hook counts a delivery. Who sent it is no label: unknown senders would be.
+func (m meter) hook(ctx context.Context, kind, outcome string, took time.Duration) {
+	m.deliveries.Add(ctx, 1, metric.WithAttributes(attribute.String("kind", kind), attribute.String("outcome", outcome)))
+	m.took.Record(ctx, took.Seconds(), metric.WithAttributes(attribute.String("kind", kind)))
 }
 
 func (m meter) request(ctx context.Context, kind, outcome string, took time.Duration) {

@@ -15,6 +15,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/slipway-hq/slipway/domain/pipeline"
+	"github.com/slipway-hq/slipway/internal/configfile"
 	"github.com/slipway-hq/slipway/services/slack-ingress/internal/inbox"
 	"github.com/slipway-hq/slipway/services/slack-ingress/internal/people"
 	"github.com/slipway-hq/slipway/services/slack-ingress/internal/reply"
@@ -59,6 +61,12 @@ type Service struct {
 	tracer trace.Tracer
 	meter  meter
 
+	config        atomic.Pointer[pipeline.Config] // nil: none, or none that is good
+	configProblem atomic.Pointer[string]          // why the newest one is not in force
+	watchEvery    time.Duration
+	channels      *channels
+	bigBodies     chan struct{} // one slot for each large delivery that is being read
+
 	atWork  chan struct{} // one slot for each request that is being handled
 	after   chan struct{} // one slot for each task behind an acknowledgement
 	said    *memory
@@ -84,6 +92,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, log: deps.Logger, clock: deps.Clock, names: cfg.names(), secrets: cfg.secrets(), inbox: box,
+		watchEvery: configfile.WatchInterval, bigBodies: make(chan struct{}, maxBigBodies),
 		atWork: make(chan struct{}, maxAtWork), after: make(chan struct{}, maxAfter), said: newMemory(),
 	}
 	if s.log == nil {
@@ -99,6 +108,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		s.api = slack.New(string(*cfg.BotToken), s.apiOptions()...)
 		s.people = people.New(s.api)
 	}
+	s.channels = newChannels(s.api, s.log)
 	s.teller = reply.New(reply.Config{API: s.api, APIURL: cfg.APIURL, Logger: s.log, Sent: s.meter.reply})
 	return s, nil
 }
@@ -133,12 +143,19 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	defer stopTelling()
 	telling.Go(func() { s.teller.Run(tell, drainGrace) })
 
+	watch, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	wait := s.watchConfig(watch)
+	defer func() { stopWatching(); wait() }()
+	telling.Go(func() { s.channels.run(watch, s.config.Load) })
+
 	s.running.Store(true)
 	if ready != nil {
 		ready()
 	}
 	err := s.serve(ctx)
 	s.drain()
+	stopWatching()
 	stopTelling()
 	telling.Wait()
 	return err

@@ -174,7 +174,7 @@ func (s *Service) serveFrame(ctx context.Context, client *socketmode.Client, f f
 		// Repeating it would not mend it: acknowledge and forget.
 		delivery = request.Delivery{Ignored: "malformed"}
 	}
-	resp := s.handle(ctx, arrival{door: kindSocket, received: received, delivery: delivery})
+	resp := s.listen(ctx, f.Payload, arrival{door: kindSocket, received: received, delivery: delivery})
 	if resp.status == http.StatusOK {
 		s.acknowledge(ctx, client, f, delivery, resp)
 	}
