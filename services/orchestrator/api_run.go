@@ -275,11 +275,16 @@ func (a *runAPI) GetLogs(ctx context.Context, req *apiv1.GetLogsRequest) (*apiv1
 	if err != nil {
 		return nil, err
 	}
-	entries, truncated, err := a.logs.read(ctx, s, req.GetStep(), int(req.GetTailLines()))
+	entries, cut, err := a.logs.query(ctx, s, logQuery{
+		step: req.GetStep(), attempt: req.GetAttempt(), stream: req.GetStream(), head: int(req.GetHeadLines()), tail: int(req.GetTailLines()),
+	})
+	if errors.Is(err, errLogQuery) {
+		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+	}
 	if err != nil {
 		return nil, apiError(err, s.ID)
 	}
-	return &apiv1.GetLogsResponse{Entries: entries, Truncated: truncated}, nil
+	return &apiv1.GetLogsResponse{Entries: entries, Truncated: cut}, nil
 }
 
 // StreamLogs streams output.
@@ -288,15 +293,19 @@ func (a *runAPI) StreamLogs(ctx context.Context, req *apiv1.StreamLogsRequest, s
 	if err != nil {
 		return err
 	}
-	done := func() bool { return a.moved(s.ID, ^uint64(0)) }
-	if !req.GetFollow() {
-		done = func() bool { return true }
+	var done func() bool
+	if req.GetFollow() {
+		done = func() bool { return a.moved(s.ID, ^uint64(0)) }
 	}
 	wake, stop := a.proj.WatchRun(s.ID)
 	defer stop()
-	return apiError(a.logs.stream(ctx, s, req.GetStep(), req.GetAfterSequence(), done, wake, func(e *apiv1.LogEntry) error {
+	err = a.logs.stream(ctx, s, logQuery{step: req.GetStep(), stream: req.GetStream()}, req.GetAfterSequence(), done, wake, func(e *apiv1.LogEntry) error {
 		return stream.Send(&apiv1.StreamLogsResponse{Entry: e})
-	}), s.ID)
+	})
+	if errors.Is(err, errLogQuery) {
+		return connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	return apiError(err, s.ID)
 }
 
 // named finds a run, and checks that it has the step.

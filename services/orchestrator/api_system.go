@@ -29,7 +29,7 @@ func (a *systemAPI) Doctor(ctx context.Context, _ *apiv1.DoctorRequest) (*apiv1.
 	ctx, cancel := context.WithTimeout(ctx, doctorWait)
 	defer cancel()
 	out := &apiv1.DoctorResponse{}
-	for _, check := range []func(context.Context) []*apiv1.Check{a.streams, a.usage, a.clock, a.config, a.runners, a.quarantine, a.dead} {
+	for _, check := range []func(context.Context) []*apiv1.Check{a.streams, a.usage, a.clock, a.config, a.runners, a.quarantine, a.dead, a.logs} {
 		out.Checks = append(out.Checks, check(ctx)...)
 	}
 	for _, check := range a.o.deps.Checks {

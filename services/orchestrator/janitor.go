@@ -85,7 +85,7 @@ const (
 	artefactBatch = 1000
 )
 
-// dropArtefacts deletes the artefacts of runs that ended long ago. Those of a
+// dropArtefacts deletes the artefacts and reports of runs that ended long ago. Those of a
 // run that nobody knows stay: the view may be behind.
 func (o *Orchestrator) dropArtefacts(ctx context.Context) error {
 	store, err := topology.Objects(ctx, o.js)
@@ -118,11 +118,11 @@ func (o *Orchestrator) dropArtefacts(ctx context.Context) error {
 }
 
 // artefactRun returns the run that an object belongs to: the runner names them
-// artefacts/RUN/STEP/ATTEMPT/FENCE/….
+// artefacts/RUN/STEP/ATTEMPT/FENCE/…, and reports stdout/RUN/….
 func artefactRun(object string) (string, bool) {
-	rest, ok := strings.CutPrefix(object, "artefacts/")
+	kind, rest, _ := strings.Cut(object, "/")
 	run, _, found := strings.Cut(rest, "/")
-	return run, ok && found
+	return run, found && (kind == "artefacts" || kind == "stdout")
 }
 
 // carried are the runs whose finished steps a live retry builds on.

@@ -6,189 +6,173 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/slipway-hq/slipway/domain/run"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
-	"github.com/slipway-hq/slipway/internal/topology"
+	"github.com/slipway-hq/slipway/internal/runlog"
 )
 
-const (
-	// maxLogAnswer bounds the text of one GetLogs answer.
-	maxLogAnswer = 1 << 20
-	// logPatience is how long the end of the stored output is waited for: the
-	// chunks of a step are stored asynchronously.
-	logPatience = 2 * time.Second
-)
+// maxLogAnswer bounds the text of one GetLogs answer.
+const maxLogAnswer = 1 << 20
 
-// logReader reads the output of steps from LOGS.
-type logReader struct{ js jetstream.JetStream }
+// logReader shows the output of runs in the words of their plans.
+type logReader struct{ logs *runlog.Logs }
 
-// read returns what is stored: all up to maxLogAnswer, or the last lines.
+// logQuery says which output of a run is wanted. The zero value is all of it.
+type logQuery struct {
+	step    string // name
+	attempt uint32
+	stream  string // stdout, stderr or note
+	// head and tail are how many lines of it, from either end; not both.
+	head, tail int
+}
+
+// errLogQuery: the question makes no sense as it stands.
+var errLogQuery = errors.New("ask for the first lines or for the last ones, and for the stream stdout, stderr or note, or none of them for all")
+
+func (q logQuery) check() error {
+	if _, known := runlog.ParseStream(q.stream); !known || q.head > 0 && q.tail > 0 {
+		return errLogQuery
+	}
+	return nil
+}
+
+// entry is e as the API shows it; nil when it is not asked for, or no output of
+// a step of this run.
+func (q logQuery) entry(s *run.State, e runlog.Entry) *apiv1.LogEntry {
+	if int(e.Step) >= len(s.Steps) || q.attempt != 0 && e.Attempt != q.attempt {
+		return nil
+	}
+	name := s.Steps[e.Step].Name
+	if q.step != "" && q.step != name {
+		return nil
+	}
+	if want, _ := runlog.ParseStream(q.stream); want != commandv1.LogChunk_STREAM_UNSPECIFIED && want != e.Stream {
+		return nil
+	}
+	return &apiv1.LogEntry{
+		Step: name, Attempt: e.Attempt, Stream: runlog.StreamName(e.Stream), Time: timestamppb.New(e.Time), Text: e.Text, Sequence: e.Sequence,
+	}
+}
+
+// read returns what is stored of one step, or all: the last lines.
 func (l *logReader) read(ctx context.Context, s run.State, step string, tail int) ([]*apiv1.LogEntry, bool, error) {
-	var entries []*apiv1.LogEntry
-	size, truncated := 0, false
-	err := l.each(ctx, s, step, 0, func(e *apiv1.LogEntry) error {
-		entries = append(entries, e)
-		size += len(e.GetText())
+	return l.query(ctx, s, logQuery{step: step, tail: tail})
+}
+
+// errEnough ends a reading that has what it wants.
+var errEnough = errors.New("enough")
+
+// query returns what is stored, up to maxLogAnswer: of a head its beginning, else
+// the end. cut tells that there was more.
+func (l *logReader) query(ctx context.Context, s run.State, q logQuery) (entries []*apiv1.LogEntry, cut bool, err error) {
+	if err := q.check(); err != nil {
+		return nil, false, err
+	}
+	size, lines := 0, 0
+	err = l.logs.Read(ctx, s.ID, runlog.Request{}, func(e runlog.Entry) error {
+		entry := q.entry(&s, e)
+		if entry == nil {
+			return nil
+		}
+		entries = append(entries, entry)
+		size += len(entry.GetText())
+		lines += strings.Count(entry.GetText(), "\n")
+		if q.head > 0 {
+			cut = size > maxLogAnswer
+			return enough(cut || lines >= q.head)
+		}
 		for size > maxLogAnswer {
-			truncated = true
+			cut = true
 			size -= len(entries[0].GetText())
 			entries = entries[1:]
 		}
 		return nil
-	}, func() bool { return true }, nil)
-	if tail > 0 {
-		entries = lastLines(entries, tail)
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
 	}
-	return entries, truncated, err
+	switch {
+	case q.head > 0:
+		entries = firstLines(entries, q.head)
+	case q.tail > 0:
+		entries = lastLines(entries, q.tail)
+	}
+	return entries, cut, err
 }
 
-// lastLines keeps the last n lines over all entries.
-func lastLines(entries []*apiv1.LogEntry, n int) []*apiv1.LogEntry {
-	var out []*apiv1.LogEntry
-	for i := len(entries) - 1; i >= 0 && n > 0; i-- {
-		e := entries[i]
-		lines := strings.SplitAfter(strings.TrimSuffix(e.GetText(), "\n"), "\n")
-		if len(lines) > n {
-			lines = lines[len(lines)-n:]
-		}
-		n -= len(lines)
-		e.Text = strings.Join(lines, "")
-		if !strings.HasSuffix(e.Text, "\n") {
-			e.Text += "\n"
-		}
-		out = append(out, e)
+func enough(yes bool) error {
+	if yes {
+		return errEnough
 	}
-	slices.Reverse(out)
-	return out
+	return nil
+}
+
+// firstLines keeps the first n lines over all entries, within maxLogAnswer.
+func firstLines(entries []*apiv1.LogEntry, n int) []*apiv1.LogEntry {
+	size := 0
+	for i, e := range entries {
+		at := 0
+		for at < len(e.GetText()) {
+			next := strings.IndexByte(e.GetText()[at:], '\n')
+			if next < 0 {
+				break
+			}
+			at += next + 1
+			if n--; n == 0 {
+				e.Text = e.GetText()[:at]
+				return entries[:i+1]
+			}
+		}
+		if size += len(e.GetText()); size > maxLogAnswer {
+			return entries[:i]
+		}
+	}
+	return entries
+}
+
+// lastLines keeps the last n lines over all entries. A line may begin in one
+// entry and end in the next.
+func lastLines(entries []*apiv1.LogEntry, n int) []*apiv1.LogEntry {
+	for i := len(entries) - 1; i >= 0; i-- {
+		text := entries[i].GetText()
+		at := len(text)
+		if i == len(entries)-1 {
+			at = len(strings.TrimSuffix(text, "\n"))
+		}
+		for {
+			end := strings.LastIndexByte(text[:at], '\n')
+			if end < 0 {
+				break
+			}
+			if n--; n == 0 {
+				entries[i].Text = text[end+1:]
+				if entries[i].GetText() == "" {
+					i++
+				}
+				return entries[i:]
+			}
+			at = end
+		}
+	}
+	return entries
 }
 
 // stream sends stored output, and goes on until done says that nothing will
 // follow and everything stored was sent.
-func (l *logReader) stream(ctx context.Context, s run.State, step string, after uint64, done func() bool, wake <-chan struct{}, send func(*apiv1.LogEntry) error) error {
-	return l.each(ctx, s, step, after, send, done, wake)
-}
-
-func (l *logReader) each(ctx context.Context, s run.State, step string, after uint64, send func(*apiv1.LogEntry) error, done func() bool, wake <-chan struct{}) error {
-	messages, err := l.open(ctx, s.ID, after)
-	if err != nil {
+func (l *logReader) stream(ctx context.Context, s run.State, q logQuery, after uint64, done func() bool, wake <-chan struct{}, send func(*apiv1.LogEntry) error) error {
+	if err := q.check(); err != nil {
 		return err
 	}
-	defer messages.Stop()
-	incoming := make(chan jetstream.Msg)
-	failed := make(chan error, 1)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		for {
-			m, err := messages.Next(jetstream.NextContext(ctx))
-			if err != nil {
-				failed <- err
-				return
-			}
-			select {
-			case incoming <- m:
-			case <-ctx.Done():
-				return
-			}
+	return l.logs.Read(ctx, s.ID, runlog.Request{After: after, Done: done, Wake: wake}, func(e runlog.Entry) error {
+		if entry := q.entry(&s, e); entry != nil {
+			return send(entry)
 		}
-	}()
-	patience := time.NewTimer(logPatience)
-	defer patience.Stop()
-	last, err := l.end(ctx, s.ID)
-	if err != nil {
-		return err
-	}
-	seen := after
-	for {
-		if seen >= last && done() {
-			if last, err = l.end(ctx, s.ID); err != nil || seen >= last {
-				return err
-			}
-		}
-		select {
-		case m := <-incoming:
-			entry, at := entryOf(s, m)
-			seen = max(seen, at)
-			if entry != nil && (step == "" || entry.GetStep() == step) {
-				if err := send(entry); err != nil {
-					return err
-				}
-			}
-			patience.Reset(logPatience)
-		case <-wake:
-		case <-patience.C:
-			if done() {
-				return nil
-			}
-			patience.Reset(logPatience)
-		case err := <-failed:
-			return fmt.Errorf("read logs of %s: %w", s.ID, err)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (l *logReader) open(ctx context.Context, id string, after uint64) (jetstream.MessagesContext, error) {
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{topology.LogFilter(id)}, DeliverPolicy: jetstream.DeliverAllPolicy}
-	if after > 0 {
-		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, after+1
-	}
-	consumer, err := l.js.OrderedConsumer(ctx, topology.StreamLogs, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("open logs of %s: %w", id, err)
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return nil, fmt.Errorf("open logs of %s: %w", id, err)
-	}
-	return messages, nil
-}
-
-// end is the sequence of the last chunk stored for the run; 0 for none.
-func (l *logReader) end(ctx context.Context, id string) (uint64, error) {
-	stream, err := l.js.Stream(ctx, topology.StreamLogs)
-	if err != nil {
-		return 0, fmt.Errorf("open logs: %w", err)
-	}
-	m, err := stream.GetLastMsgForSubject(ctx, topology.LogFilter(id))
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return 0, nil
-	case err != nil:
-		return 0, fmt.Errorf("find the end of the logs of %s: %w", id, err)
-	}
-	return m.Sequence, nil
-}
-
-var streamNames = map[commandv1.LogChunk_Stream]string{
-	commandv1.LogChunk_STREAM_STDOUT: "stdout",
-	commandv1.LogChunk_STREAM_STDERR: "stderr",
-	commandv1.LogChunk_STREAM_NOTE:   "note",
-}
-
-// entryOf is nil for a message that is no chunk of a step of this run.
-func entryOf(s run.State, m jetstream.Msg) (*apiv1.LogEntry, uint64) {
-	meta, err := m.Metadata()
-	if err != nil {
-		return nil, 0
-	}
-	at := meta.Sequence.Stream
-	addr, ok := topology.ParseLogSubject(m.Subject())
-	chunk := &commandv1.LogChunk{}
-	if !ok || int(addr.Step) >= len(s.Steps) || proto.Unmarshal(m.Data(), chunk) != nil {
-		return nil, at
-	}
-	return &apiv1.LogEntry{
-		Step: s.Steps[addr.Step].Name, Attempt: addr.Attempt, Stream: streamNames[chunk.GetStream()],
-		Time: chunk.GetTime(), Text: strings.ToValidUTF8(string(chunk.GetData()), "�"), Sequence: at,
-	}, at
+		return nil
+	})
 }
 
 func hasStep(s run.State, name string) bool {

@@ -25,6 +25,7 @@ import (
 	"github.com/slipway-hq/slipway/internal/eventlog"
 	"github.com/slipway-hq/slipway/internal/lease"
 	"github.com/slipway-hq/slipway/internal/projection"
+	"github.com/slipway-hq/slipway/internal/runlog"
 	"github.com/slipway-hq/slipway/internal/telemetry"
 	"github.com/slipway-hq/slipway/internal/topology"
 )
@@ -37,6 +38,8 @@ type Config struct {
 	Token telemetry.Secret
 	// Replicas of streams, 1 or 3.
 	Replicas int
+	// Logs is how long output is kept; zero values mean the defaults.
+	Logs LogSettings
 }
 
 // Deps is what the orchestrator stands on.
@@ -66,6 +69,7 @@ type Orchestrator struct {
 	adopted    atomic.Pointer[adopted]
 	refused    atomic.Pointer[configfile.Problems] // of the file, when it is not the one in force
 	handlers   map[string]http.Handler
+	logs       *runlog.Logs
 	aged       aged          // of the janitor alone
 	changes    chan struct{} // a configuration was adopted in the log
 	taken      chan struct{} // one was parsed and is in force
@@ -91,7 +95,8 @@ func New(cfg Config, deps Deps) (*Orchestrator, error) {
 	o.watch = o.bucket.Watch()
 	o.view = &view{log: deps.Log, proj: o.proj, world: o.world}
 	o.desk = &desk{log: deps.Log, view: o.view, config: o.adopted.Load, nudge: o.nudge, now: deps.Now, logger: o.logger}
-	logs := &logReader{js: js}
+	o.cfg.Logs, o.logs = cfg.Logs.withDefaults(), runlog.New(js)
+	logs := &logReader{logs: o.logs}
 	o.intake = &intake{conn: deps.Conn, js: js, logger: o.logger, metrics: m, clerk: &clerk{desk: o.desk, view: o.view, proj: o.proj, logs: logs, now: deps.Now}}
 	o.dispatcher = newDispatcher(deps.Log, o.logger, deps.Now, m)
 	o.dispatcher.proj, o.dispatcher.lapsed, o.dispatcher.hints = o.proj, o.watch.Lapsed, deps.Conn.Publish
@@ -122,6 +127,7 @@ func (o *Orchestrator) serve(logs *logReader) error {
 	mount(apiv1connect.NewLaneServiceHandler(lanes, options...))
 	mount(apiv1connect.NewSystemServiceHandler(system, options...))
 	o.meta(mount, options...)
+	o.handlers[runlog.PagePath] = &logPage{guard: g, link: o.cfg.Logs.Link(), view: o.view, proj: o.proj, logs: logs, now: o.deps.Now, open: make(chan struct{}, maxPages)}
 	return nil
 }
 
@@ -179,6 +185,7 @@ func (o *Orchestrator) Run(ctx context.Context, ready func()) error {
 		group.Go(func() error { return o.intake.run(ctx) })
 		group.Go(func() error { return o.intake.queries(ctx) })
 		group.Go(func() error { return o.janitor(ctx) })
+		group.Go(func() error { return o.archivist(ctx) })
 		if o.cfg.File != "" {
 			group.Go(func() error { return configfile.Watch(ctx, o.cfg.File, o.changed(ctx)) })
 		}
