@@ -344,7 +344,7 @@ func (b *Board) Due(l *Live) (run.Yield, bool) {
 	y := run.Yield{Into: l.Into, Kind: l.Kind}
 	by := ""
 	if into := b.live[l.Into]; into != nil {
-		by = ", asked by " + who(into.State.Requester)
+		by = ", asked by " + Who(into.State.Requester)
 	}
 	switch l.Kind {
 	case eventv1.Absorbed_KIND_SUPERSEDED:
@@ -369,6 +369,20 @@ func (b *Board) Held(l *Live, now time.Time) (last time.Time, held bool) {
 	job := l.candidate().Job
 	_, _, held = ln.State.Held(job, now)
 	return ln.State.LastHeld(job, now), held && l.State.DespiteHold == "" || ln.State.Change.Paused
+}
+
+// Equal is a run that waits or holds a slot in the lane under a dedupe key; empty
+// when there is none.
+func (b *Board) Equal(ln *Lane, key string) string {
+	if run := ln.Queue.Equal(key); run != "" {
+		return run
+	}
+	for _, slot := range ln.State.Slots {
+		if l := b.live[slot.Run]; l != nil && !l.State.Status.Ended() && l.State.Plan.GetDedupe().GetKey() == key {
+			return slot.Run
+		}
+	}
+	return ""
 }
 
 // started tells whether a run has started, ended or not.

@@ -112,13 +112,13 @@ func (b *Board) queued(l *Live, w World) Shown {
 	case ln.Quarantined != "":
 		shown.Reason = fmt.Sprintf("lane %s is quarantined: %s", ln.Name, ln.Quarantined)
 	case change.Paused:
-		shown.Reason = fmt.Sprintf("lane %s is paused by %s%s", ln.Name, who(change.By), because(change.Reason))
+		shown.Reason = fmt.Sprintf("lane %s is paused by %s%s", ln.Name, Who(change.By), because(change.Reason))
 	case unit.Start.After(w.Now):
 		shown.StartAfter = unit.Start
 		shown.Reason = fmt.Sprintf("starts at %s, unless it is cancelled", clock(unit.Start, w.Now))
 	case held && !unit.Despite():
 		shown.Hold, shown.HeldUntil = &hold, until
-		shown.Reason = fmt.Sprintf("held until %s by %s%s", clock(until, w.Now), who(hold.By), because(hold.Reason))
+		shown.Reason = fmt.Sprintf("held until %s by %s%s", clock(until, w.Now), Who(hold.By), because(hold.Reason))
 	default:
 		shown.Position = i + 1
 		shown.Reason = b.inLine(ln, unit, i, settings, w)
@@ -186,8 +186,9 @@ func because(reason string) string {
 	return ": " + reason
 }
 
-// who names a principal to people.
-func who(p *eventv1.Principal) string {
+// Who names a principal to people: a Slack user id, "api:NAME", or a part of
+// Slipway.
+func Who(p *eventv1.Principal) string {
 	switch {
 	case p.GetUser() != "":
 		return p.GetUser()

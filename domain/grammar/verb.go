@@ -123,6 +123,9 @@ func lookup(word string) (entry, bool) {
 	return entry{}, false
 }
 
+// Verbs lists the words that people may begin a sentence with.
+func Verbs() []string { return vocabulary() }
+
 // vocabulary lists the words that are advertised, in the order of help.
 func vocabulary() []string {
 	var words []string

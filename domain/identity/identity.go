@@ -43,6 +43,12 @@ func RunID(kind Kind, identity string) string {
 	return string(kind) + "-" + lower32.EncodeToString(sum[:idBytes])
 }
 
+// KindOf is the kind of run that an id names.
+func KindOf(id string) Kind {
+	kind, _, _ := strings.Cut(id, "-")
+	return Kind(kind)
+}
+
 // Short is the least of an id that is shown to people. It is a prefix of the
 // id, but not always a unique one: only who knows all runs can lengthen it.
 func Short(id string) string {

@@ -143,6 +143,14 @@ func (q *Queue) Find(run string) (Unit, int, bool) {
 	return *u, i, true
 }
 
+// Equal is the head of the unit that waits under a key; empty when none does.
+func (q *Queue) Equal(key string) string {
+	if u := q.byKey[key]; u != nil {
+		return u.Head().Run
+	}
+	return ""
+}
+
 // At returns the unit at a place.
 func (q *Queue) At(i int) Unit { return *q.units[i] }
 

@@ -3,14 +3,15 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"connectrpc.com/connect"
 
 	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/domain/lane"
+	"github.com/slipway-hq/slipway/domain/pipeline"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
-	"github.com/slipway-hq/slipway/gen/slipway/api/v1/apiv1connect"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 	"github.com/slipway-hq/slipway/internal/engine"
 	"github.com/slipway-hq/slipway/internal/projection"
@@ -19,7 +20,6 @@ import (
 
 // laneAPI serves LaneService.
 type laneAPI struct {
-	apiv1connect.UnimplementedLaneServiceHandler
 	run  *runAPI
 	view *view
 	proj *projection.Projection
@@ -98,4 +98,60 @@ func (a *laneAPI) quarantined(id string) (name string, yes bool) {
 		}
 	})
 	return name, yes
+}
+
+// SetLane pauses, resumes or resizes a lane.
+func (a *laneAPI) SetLane(ctx context.Context, req *apiv1.SetLaneRequest) (*apiv1.SetLaneResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandWait)
+	defer cancel()
+	if req.GetConcurrency() > pipeline.MaxConcurrency {
+		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("a lane has at most %d slots", pipeline.MaxConcurrency))
+	}
+	if !a.knows(req.GetLane()) {
+		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("no lane is called %q: slipway lanes lists them", req.GetLane()))
+	}
+	at, err := a.run.desk.setLane(ctx, a.run.asker(), req.GetLane(), req.Paused, req.Concurrency, req.GetReason())
+	if err != nil {
+		return nil, apiError(err, req.GetLane())
+	}
+	_ = a.proj.WaitFor(ctx, at) // done; only not yet visible here
+	return &apiv1.SetLaneResponse{Lane: a.view.lane(req.GetLane())}, nil
+}
+
+func (a *laneAPI) knows(name string) (known bool) {
+	a.proj.Read(func(b *board.Board) { _, known = b.Lane(name) })
+	return known || a.run.desk.config().hasLane(name)
+}
+
+// HoldJob keeps a job from starting for a while.
+func (a *laneAPI) HoldJob(ctx context.Context, req *apiv1.HoldJobRequest) (*apiv1.HoldJobResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandWait)
+	defer cancel()
+	if req.GetUntil() == nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("a hold needs its end: until"))
+	}
+	h := lane.Hold{From: a.run.desk.now(), Until: req.GetUntil().AsTime(), Reason: req.GetReason()}
+	if req.GetFrom() != nil {
+		h.From = req.GetFrom().AsTime()
+	}
+	name, held, err := a.run.desk.hold(ctx, a.run.asker(), req.GetJob(), h)
+	if err != nil {
+		return nil, apiError(err, req.GetJob())
+	}
+	return &apiv1.HoldJobResponse{Hold: apiHold(name, held, a.run.desk.now())}, nil
+}
+
+// ReleaseHolds ends holds before their time.
+func (a *laneAPI) ReleaseHolds(ctx context.Context, req *apiv1.ReleaseHoldsRequest) (*apiv1.ReleaseHoldsResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandWait)
+	defer cancel()
+	name, released, err := a.run.desk.releaseHolds(ctx, a.run.asker(), req.GetJob(), req.GetHold(), req.GetReason())
+	if err != nil {
+		return nil, apiError(err, req.GetJob())
+	}
+	out := &apiv1.ReleaseHoldsResponse{}
+	for _, h := range released {
+		out.Released = append(out.Released, apiHold(name, h, a.run.desk.now()))
+	}
+	return out, nil
 }

@@ -63,6 +63,18 @@ func (c *clerk) say(ctx context.Context, e *commandv1.Envelope, s grammar.Senten
 		})
 		return c.accepted(ctx, st, err, s)
 	}
+	switch s.Verb {
+	case grammar.VerbJob:
+		return c.job(ctx, e, s)
+	case grammar.VerbHold:
+		return c.holdJob(ctx, e, s.Job, s.Window, s.Reason)
+	case grammar.VerbRelease:
+		return c.releaseJob(ctx, e, s.Job, s.Reason)
+	case grammar.VerbSchedule:
+		return c.schedule(ctx, e, s)
+	case grammar.VerbAway:
+		return c.away(ctx, e, s)
+	}
 	if s.Run == "" {
 		return whichRun(s.Verb), nil
 	}
@@ -70,22 +82,25 @@ func (c *clerk) say(ctx context.Context, e *commandv1.Envelope, s grammar.Senten
 	if err != nil {
 		return c.refuse(err, s.Run, s)
 	}
-	return c.steer(ctx, e, who, id, s.Verb, s.Answer)
+	return c.steer(ctx, e, who, id, s)
 }
 
 // steer changes an existing run.
-func (c *clerk) steer(ctx context.Context, e *commandv1.Envelope, who asker, id string, verb grammar.Verb, word string) (*commandv1.Answer, error) {
+func (c *clerk) steer(ctx context.Context, e *commandv1.Envelope, who asker, id string, s grammar.Sentence) (*commandv1.Answer, error) {
+	verb, word := s.Verb, s.Answer
 	switch verb {
 	case grammar.VerbCancel:
-		before, _ := c.view.state(ctx, id)         // unknown: then the cancel says why
-		st, err := c.desk.cancel(ctx, who, id, "") // the event names the person
+		before, _ := c.view.state(ctx, id)               // unknown: then the cancel says why
+		st, err := c.desk.cancel(ctx, who, id, s.Reason) // the event names the person
 		if err != nil {
 			return c.refuse(err, c.view.short(id), grammar.Sentence{})
 		}
 		if again := cancelledBefore(before); again != "" {
 			return private("", fmt.Sprintf("`%s` %s already; nothing was changed.", c.view.short(id), again)), nil
 		}
-		return public(id, fmt.Sprintf("`%s` %s.", c.view.short(id), cancelWord(st, personMention(e)))), nil
+		answer := public(id, fmt.Sprintf("`%s` %s%s.", c.view.short(id), cancelWord(st, personMention(e)), c.forOthers(id)))
+		answer.Threaded = !st.IsJob()
+		return answer, nil
 	case grammar.VerbRetry:
 		st, err := c.desk.retry(ctx, who, id, "")
 		return c.accepted(ctx, st, err, grammar.Sentence{})
@@ -177,11 +192,11 @@ func (c *clerk) press(ctx context.Context, e *commandv1.Envelope, p *commandv1.P
 	who := askerOf(e)
 	switch p.GetAction() {
 	case "cancel":
-		return c.steer(ctx, e, who, p.GetRun(), grammar.VerbCancel, "")
+		return c.steer(ctx, e, who, p.GetRun(), grammar.Sentence{Verb: grammar.VerbCancel})
 	case "retry":
-		return c.steer(ctx, e, who, p.GetRun(), grammar.VerbRetry, "")
+		return c.steer(ctx, e, who, p.GetRun(), grammar.Sentence{Verb: grammar.VerbRetry})
 	case "answer":
-		return c.steer(ctx, e, who, p.GetRun(), grammar.VerbAnswer, p.GetValue())
+		return c.steer(ctx, e, who, p.GetRun(), grammar.Sentence{Verb: grammar.VerbAnswer, Answer: p.GetValue()})
 	case "logs":
 		return c.question(ctx, e, grammar.Sentence{Verb: grammar.VerbLogs, Run: p.GetRun()}), nil
 	}
@@ -204,36 +219,64 @@ func (c *clerk) query(ctx context.Context, e *commandv1.Envelope) *commandv1.Ans
 }
 
 func (c *clerk) question(ctx context.Context, e *commandv1.Envelope, s grammar.Sentence) *commandv1.Answer {
-	if denial := policy.MayAsk(subjectOf(e)); denial != nil {
+	switch s.Verb {
+	case grammar.VerbHelp:
+		return helpAnswer(c.desk.config(), s.Topic)
+	case grammar.VerbJobs:
+		return jobsAnswer(c.desk.config(), s.Namespace)
+	}
+	subject := subjectOf(e)
+	if denial := policy.MaySeeJob(policy.JobRule{}, subject); denial != nil { // a bot, or nobody
 		return refusalAnswer(denial.Code, denial.Sentence, nil)
 	}
 	switch s.Verb {
 	case grammar.VerbStatus:
-		return c.status(ctx, s)
-	case grammar.VerbLanes:
+		return c.status(ctx, e, s)
+	case grammar.VerbHistory:
+		return c.history(e, s)
+	case grammar.VerbLogs:
+		return c.tail(ctx, e, s)
+	}
+	if denial := policy.MayAsk(subject); denial != nil {
+		return refusalAnswer(denial.Code, denial.Sentence, nil)
+	}
+	switch s.Verb {
+	case grammar.VerbSchedules:
+		return c.schedules(e)
+	default:
 		lanes, _ := c.view.lanes()
 		return lanesAnswer(lanes, s.Lane)
-	case grammar.VerbLogs:
-		return c.tail(ctx, s)
-	default:
-		return private("", grammar.Help(s.Topic))
 	}
 }
 
 // status is one run, one service's runs, or everything that is active.
-func (c *clerk) status(ctx context.Context, s grammar.Sentence) *commandv1.Answer {
+func (c *clerk) status(ctx context.Context, e *commandv1.Envelope, s grammar.Sentence) *commandv1.Answer {
+	unseen := func(r *apiv1.Run) bool { return !c.sees(e)(r) }
 	if s.Run == "" && s.Service == "" {
-		return activeAnswer(c.active(), c.now())
+		return activeAnswer(slices.DeleteFunc(c.active(), unseen), c.activeHolds(e), c.now())
 	}
 	id, err := c.view.find(ctx, s.Run)
 	if err == nil {
+		st, err := c.view.state(ctx, id)
+		if err != nil {
+			return c.failed(err, s.Run)
+		}
+		if no := c.mayLook(e, st); no != nil {
+			return no
+		}
 		r, err := c.view.get(ctx, id)
 		if err != nil {
 			return c.failed(err, s.Run)
 		}
 		return statusAnswer(r, c.now())
 	}
+	if denial := policy.MayAsk(subjectOf(e)); denial != nil {
+		return refusalAnswer(denial.Code, denial.Sentence, nil)
+	}
 	if runs := c.list(&apiv1.ListRunsRequest{Service: s.Service, PageSize: 5}); s.Service != "" && len(runs) > 0 {
+		return serviceAnswer(s.Service, runs, c.now())
+	}
+	if runs := c.list(&apiv1.ListRunsRequest{Namespace: s.Service, PageSize: 5}); s.Service != "" && len(runs) > 0 {
 		return serviceAnswer(s.Service, runs, c.now())
 	}
 	if s.Run == "" {
@@ -286,7 +329,7 @@ func (c *clerk) list(q *apiv1.ListRunsRequest) []*apiv1.Run {
 // tailLines is what fits comfortably into one answer.
 const tailLines = 20
 
-func (c *clerk) tail(ctx context.Context, s grammar.Sentence) *commandv1.Answer {
+func (c *clerk) tail(ctx context.Context, e *commandv1.Envelope, s grammar.Sentence) *commandv1.Answer {
 	if s.Run == "" {
 		return whichRun(s.Verb)
 	}
@@ -298,14 +341,42 @@ func (c *clerk) tail(ctx context.Context, s grammar.Sentence) *commandv1.Answer 
 	if err != nil {
 		return c.failed(err, s.Run)
 	}
+	if no := c.mayLook(e, st); no != nil {
+		return no
+	}
 	if s.Step != "" && !hasStep(st, s.Step) {
 		return refusalAnswer("E-STEP-404", sentenceCase(noStep(st, s.Step))+".", nil)
 	}
-	entries, _, err := c.logs.read(ctx, st, s.Step, tailLines)
+	entries, _, err := c.logs.query(ctx, st, logPart(s))
 	if err != nil {
 		return c.failed(err, s.Run)
 	}
-	return logsAnswer(st, c.view.short(id), entries)
+	return logsAnswer(st, c.view.short(id), s.Part, entries)
+}
+
+// maxShown is what one answer in Slack shows of a whole log; the rest is cut at
+// its beginning.
+const maxShown = 200
+
+func logPart(s grammar.Sentence) logQuery {
+	q := logQuery{step: s.Step, stream: s.Stream, tail: tailLines}
+	switch s.Part {
+	case grammar.PartHead:
+		q.head, q.tail = tailLines, 0
+	case grammar.PartAll:
+		q.tail = maxShown
+	}
+	return q
+}
+
+// forOthers says for whom else a run executes.
+func (c *clerk) forOthers(id string) (words string) {
+	c.proj.Read(func(b *board.Board) {
+		if l, ok := b.Live(id); ok && len(l.Merged) > 0 {
+			words = fmt.Sprintf(", also for the %s that it executes", count(len(l.Merged), "other request"))
+		}
+	})
+	return words
 }
 
 // whichRun answers a sentence that names no run.

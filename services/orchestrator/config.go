@@ -24,6 +24,7 @@ type adopted struct {
 	digest   string
 	sequence uint64
 	origin   string
+	phrases  map[string]phrasebook // by namespace
 }
 
 // settings are the lane limits of the configuration in force; nil for a lane
@@ -106,5 +107,13 @@ func parseAdopted(ctx context.Context, objects jetstream.ObjectStore, c board.Co
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("%w: %s", errForeignConfig, problems[0])
 	}
-	return &adopted{config: cfg, digest: c.Digest, sequence: c.Sequence, origin: c.Origin}, nil
+	return newAdopted(cfg, c), nil
+}
+
+func newAdopted(cfg pipeline.Config, c board.Config) *adopted {
+	a := &adopted{config: cfg, digest: c.Digest, sequence: c.Sequence, origin: c.Origin, phrases: map[string]phrasebook{}}
+	for name, ns := range cfg.Namespaces {
+		a.phrases[name] = newPhrasebook(ns)
+	}
+	return a
 }

@@ -37,6 +37,13 @@ func liveRun(b *board.Board, l *board.Live, w board.World) *apiv1.Run {
 	out := wholeRun(&l.State, b.Short(l.State.ID))
 	shown := b.Show(l, w)
 	out.Status, out.Reason, out.Position = runStatus[shown.Status], shown.Reason, uint32(shown.Position) //nolint:gosec // a queue is shorter than 2^32
+	out.Merged = l.Merged
+	if out.GetMergedInto() == "" {
+		out.MergedInto = shown.With
+	}
+	if !shown.StartAfter.IsZero() {
+		out.StartAfter = stamp(shown.StartAfter) // of all that wait together
+	}
 	return out
 }
 
@@ -50,6 +57,8 @@ func wholeRun(s *run.State, short string) *apiv1.Run {
 		Requester: board.Requester(s), RetryOf: s.RetryOf, Runner: s.Runner, Fence: s.Claim.Fence, Commit: s.Commit,
 		Created: stamp(s.Created), Started: stamp(s.Started), Finished: stamp(s.Finished),
 		Sequence: s.Sequence, TraceId: traceID(s.TraceParent), Cancelling: s.Cancel != nil && !s.Status.Ended(),
+		Namespace: s.Namespace, Job: s.Job, StartAfter: stamp(s.StartAfter), MergedInto: s.MergedInto, DespiteHold: s.DespiteHold,
+		Source: s.Origin.GetSource(), Restricted: s.Plan.GetRestricted(),
 	}
 	if s.Question != nil && !s.Status.Ended() {
 		out.Question = s.Question.Text
@@ -85,6 +94,8 @@ func endedRun(b *board.Board, s *board.Summary) *apiv1.Run {
 		Service: s.Service.Value(), Environment: s.Environment.Value(), Version: s.Version.Value(),
 		Status: runStatus[s.Status], Reason: s.Reason, Lane: s.Lane.Value(), Requester: s.Requester.Value(),
 		Created: stampMillis(s.Created), Started: stampMillis(s.Started), Finished: stampMillis(s.Finished), Sequence: s.Sequence,
+		Namespace: s.Namespace.Value(), Job: s.Job.Value(), Parameters: board.ParseArguments(s.Arguments.Value()), MergedInto: s.Into,
+		Source: s.Source.Value(), Restricted: s.Restricted,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/domain/identity"
+	"github.com/slipway-hq/slipway/domain/lane"
 	"github.com/slipway-hq/slipway/domain/pipeline"
 	"github.com/slipway-hq/slipway/domain/policy"
 	"github.com/slipway-hq/slipway/domain/run"
@@ -66,7 +68,7 @@ func (d *desk) start(ctx context.Context, who asker, want deployment) (run.State
 		if err != nil {
 			return s, err
 		}
-		return d.repeated(s, want)
+		return d.repeated(s, want.identity, digest(want))
 	}
 	cfg := d.config()
 	if cfg == nil {
@@ -96,9 +98,9 @@ func (d *desk) start(ctx context.Context, who asker, want deployment) (run.State
 }
 
 // repeated answers a request whose run exists.
-func (d *desk) repeated(s run.State, want deployment) (run.State, error) {
-	if s.Identity != want.identity || string(s.Digest) != string(digest(want)) {
-		_, err := run.Decide(s, run.Request{Event: &eventv1.RunRequested{Identity: want.identity, Digest: digest(want)}})
+func (d *desk) repeated(s run.State, requestIdentity string, asked []byte) (run.State, error) {
+	if s.Identity != requestIdentity || string(s.Digest) != string(asked) {
+		_, err := run.Decide(s, run.Request{Event: &eventv1.RunRequested{Identity: requestIdentity, Digest: asked}})
 		return s, err
 	}
 	if s.Status == run.Refused {
@@ -164,12 +166,25 @@ func (d *desk) steer(who asker, s run.State) error {
 	if cfg == nil {
 		return errNoConfig
 	}
+	if s.IsJob() {
+		return d.steerJob(cfg, who, s)
+	}
 	rule := cfg.rule(s.Environment)
 	if _, ok := cfg.config.Environments[s.Environment]; !ok {
 		rule = policy.Rule{Environment: s.Environment, Protected: s.Plan.GetProtected()}
 	}
 	owner := policy.Owner{Team: s.Requester.GetTeam(), User: s.Requester.GetUser()}
 	if denial := policy.MaySteer(rule, who.subject, who.origin.GetChannel(), owner); denial != nil {
+		return denial
+	}
+	return nil
+}
+
+// steerJob checks the same for a job: whoever may run it may steer it.
+func (d *desk) steerJob(cfg *adopted, who asker, s run.State) error {
+	rule := cfg.jobRule(s.Namespace, s.Job)
+	rule.Restricted = rule.Restricted || s.Plan.GetRestricted()
+	if denial := policy.MayRunJob(rule, who.subject, who.origin.GetChannel()); denial != nil {
 		return denial
 	}
 	return nil
@@ -222,7 +237,8 @@ func (d *desk) retry(ctx context.Context, who asker, old, key string) (run.State
 			return started, err
 		}
 	}
-	if id := identity.RunID(identity.Deployment, request); d.view.known(id) {
+	kind := identity.KindOf(old)
+	if id := identity.RunID(kind, request); d.view.known(id) {
 		return d.view.state(ctx, id)
 	}
 	s, err := d.view.state(ctx, old)
@@ -237,10 +253,10 @@ func (d *desk) retry(ctx context.Context, who asker, old, key string) (run.State
 	if cfg == nil {
 		return s, errNoConfig
 	}
-	if err := d.authorise(cfg, who, s.Environment); err != nil || underway {
+	if err := d.mayRetry(cfg, who, s); err != nil || underway {
 		return s, err
 	}
-	id := identity.RunID(identity.Deployment, request)
+	id := identity.RunID(kind, request)
 	return d.append(ctx, id, who, run.Request{Event: retryOf(s, id, request, cfg.sequence, who.origin)})
 }
 
@@ -249,7 +265,7 @@ func (d *desk) retry(ctx context.Context, who asker, old, key string) (run.State
 func (d *desk) newest(ctx context.Context, id, command string) (last, request string, started run.State, err error) {
 	for {
 		request = "retry|" + id + "|"
-		next := identity.RunID(identity.Deployment, request)
+		next := identity.RunID(identity.KindOf(id), request)
 		if !d.view.known(next) {
 			return id, request, run.State{}, nil
 		}
@@ -263,12 +279,22 @@ func (d *desk) newest(ctx context.Context, id, command string) (last, request st
 	}
 }
 
+// mayRetry asks the policy whether the asker may start the run again.
+func (d *desk) mayRetry(cfg *adopted, who asker, s run.State) error {
+	if s.IsJob() {
+		return d.steerJob(cfg, who, s)
+	}
+	return d.authorise(cfg, who, s.Environment)
+}
+
 func retriable(s run.State) error {
 	switch {
 	case !s.Status.Ended():
 		return &run.Refusal{Code: run.ErrRetryLive.Code, Sentence: "The run has not ended yet: cancel it first, or wait. Nothing was changed."}
 	case s.Status == run.Succeeded:
 		return &run.Refusal{Code: "E-RUN-SUCCEEDED", Sentence: "The run succeeded; there is nothing to retry. Deploy again to repeat it."}
+	case s.Status == run.Merged:
+		return &run.Refusal{Code: "E-RUN-MERGED", Sentence: fmt.Sprintf("Another run executed for this one: retry `%s` instead.", identity.Short(s.MergedInto))}
 	case s.Status == run.Refused:
 		return &run.Refusal{Code: "E-RUN-REFUSED", Sentence: "The run was refused: " + s.Reason}
 	}
@@ -279,6 +305,7 @@ func retriable(s run.State) error {
 // plan, built from what was really checked out.
 func retryOf(s run.State, id, requestIdentity string, config uint64, origin *eventv1.Origin) *eventv1.RunRequested {
 	plan, _ := proto.Clone(s.Plan).(*eventv1.Plan)
+	plan.Dedupe, plan.Delay = nil, nil // it skips what is finished, so it is like no other request
 	if git := plan.GetSource().GetGit(); git != nil && s.Commit != "" {
 		git.Ref = s.Commit
 	}
@@ -292,7 +319,7 @@ func retryOf(s run.State, id, requestIdentity string, config uint64, origin *eve
 	event := &eventv1.RunRequested{
 		Run: id, Identity: requestIdentity, Digest: digest(deployment{identity: requestIdentity, service: s.Service, environment: s.Environment, version: s.Version, parameters: s.Parameters}),
 		Plan: plan, Service: s.Service, Environment: s.Environment, Version: s.Version, Parameters: s.Parameters,
-		Origin: origin, RetryOf: s.ID, ConfigSequence: config,
+		Origin: origin, RetryOf: s.ID, ConfigSequence: config, Namespace: s.Namespace, Job: s.Job, Said: s.Said,
 	}
 	for i := range s.Steps {
 		if st := &s.Steps[i]; st.Status.Done() {
@@ -317,16 +344,15 @@ func digest(want deployment) []byte {
 	write(want.service)
 	write(want.environment)
 	write(want.version)
-	keys := make([]string, 0, len(want.parameters))
-	for k := range want.parameters {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		write(k)
-		write(want.parameters[k])
-	}
+	writeParameters(write, want.parameters)
 	return h.Sum(nil)
+}
+
+func writeParameters(write func(string), parameters map[string]string) {
+	for _, k := range slices.Sorted(maps.Keys(parameters)) {
+		write(k)
+		write(parameters[k])
+	}
 }
 
 // refusalOf finds the refusal in an error, whichever room it came from.
@@ -334,7 +360,10 @@ func refusalOf(err error) (*run.Refusal, bool) {
 	var r *run.Refusal
 	var p *pipeline.Refusal
 	var d *policy.Denial
+	var l *lane.Refusal
 	switch {
+	case errors.As(err, &l):
+		return &run.Refusal{Code: l.Code, Sentence: l.Sentence}, true
 	case errors.As(err, &r):
 		return r, true
 	case errors.As(err, &p):

@@ -197,7 +197,7 @@ func TestWhatPeopleAreTold(t *testing.T) {
 		contains(say("/deploy", "chekout to staging"), "PRIVATE", "checkout", "E-APP-404")
 		contains(say("/deploy", "checkout to prodution"), "PRIVATE", "production", "E-ENV-404")
 		contains(say("/deploy", "checkout to production"), "PRIVATE", "E-POLICY-ENV")
-		contains(say("/check_status", ""), "PRIVATE", "*3* active")
+		contains(say("/check_status", ""), "PRIVATE", "*1* under way, *2* waiting")
 		contains(say("/check_status", "d-zzzzzzz"), "PRIVATE", "I know no run")
 		contains(say("/check_status", "checkot"), "PRIVATE", "I know no run", "Did you mean `checkout`?")
 		contains(say("/check_status", "che"), "PRIVATE", "I know no run", "Did you mean `checkout`?")
@@ -219,7 +219,9 @@ func TestGuestsBotsAndStrangersAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inHouse(t, 1, func(h *house) {
-				for _, text := range []string{"deploy checkout to staging", "status", "lanes"} {
+				shown := h.deploy("v1", "checkout", "staging")
+				h.hinted()
+				for _, text := range []string{"deploy checkout to staging", "lanes", "status checkout", "status " + shown.ID, "logs " + shown.ID, "cancel " + shown.ID} {
 					e := envelope("U1", "/slipway", text)
 					e.Standing = standing
 					answer, err := h.first().clerk.command(h.ctx, e)

@@ -85,7 +85,7 @@ func (h *house) replica() *replica {
 	if len(problems) > 0 {
 		h.t.Fatal(problems.Err())
 	}
-	force := &adopted{config: cfg, sequence: 1}
+	force := newAdopted(cfg, board.Config{Sequence: 1})
 	m, err := newMetrics(func() uint64 { return 0 }, func() (int, int) { return 0, 0 })
 	if err != nil {
 		h.t.Fatal(err)

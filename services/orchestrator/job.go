@@ -2,9 +2,20 @@ package orchestrator
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/slipway-hq/slipway/domain/board"
+	"github.com/slipway-hq/slipway/domain/identity"
+	"github.com/slipway-hq/slipway/domain/pipeline"
+	"github.com/slipway-hq/slipway/domain/policy"
 	"github.com/slipway-hq/slipway/domain/run"
+	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
 
 // jobWish is a wish for a run of a job.
@@ -25,6 +36,114 @@ type jobWish struct {
 
 // startJob opens a run of a job, or returns the refusal. The same identity always
 // means the same run.
-func (d *desk) startJob(_ context.Context, _ asker, _ jobWish) (run.State, error) {
-	return run.State{}, errNoConfig
+func (d *desk) startJob(ctx context.Context, who asker, want jobWish) (run.State, error) {
+	id := identity.RunID(identity.Job, want.identity)
+	if d.view.known(id) {
+		s, err := d.view.state(ctx, id)
+		if err != nil {
+			return s, err
+		}
+		return d.repeated(s, want.identity, want.digest())
+	}
+	cfg := d.config()
+	if cfg == nil {
+		return run.State{}, errNoConfig
+	}
+	event := &eventv1.RunRequested{
+		Run: id, Identity: want.identity, Digest: want.digest(), Namespace: want.namespace, Job: want.job,
+		Parameters: want.parameters, Said: clip(want.said), DespiteHold: clip(want.despiteHold), Origin: who.origin, ConfigSequence: cfg.sequence,
+	}
+	err := d.plan(cfg, who, want, event)
+	if err == nil {
+		s, err := d.append(ctx, id, who, run.Request{Event: event})
+		if err == nil && s.Status == run.Refused {
+			return s, &run.Refusal{Code: s.Code, Sentence: s.Reason} // another replica was first
+		}
+		return s, err
+	}
+	return d.refused(ctx, id, who, event, want.record, err)
+}
+
+// plan completes the event with the pinned plan, or says why there is none.
+func (d *desk) plan(cfg *adopted, who asker, want jobWish, event *eventv1.RunRequested) error {
+	plan, target, err := pipeline.ResolveJob(cfg.config, pipeline.JobRequest{Namespace: want.namespace, Job: want.job, Params: want.parameters, Delay: want.delay})
+	if err != nil {
+		return err
+	}
+	event.Plan, event.Namespace, event.Job, event.Parameters = plan, target.Namespace, target.Job, target.Params
+	rule := cfg.jobRule(target.Namespace, target.Job)
+	if denial := policy.MayRunJob(rule, who.subject, who.origin.GetChannel()); denial != nil {
+		return denial
+	}
+	if want.despiteHold != "" {
+		if denial := policy.MayOverride(rule, who.subject, who.origin.GetChannel()); denial != nil {
+			return denial
+		}
+	}
+	if plan.GetDedupe().GetPolicy() == eventv1.Dedupe_POLICY_REJECT {
+		if double := d.double(plan); double != "" {
+			return &run.Refusal{Code: run.ErrDouble.Code, Sentence: fmt.Sprintf("The same job with the same arguments waits or runs already as `%s`. Nothing was started.", double)}
+		}
+	}
+	return want.when(d.now(), event)
+}
+
+// when sets the earliest start.
+func (w jobWish) when(now time.Time, event *eventv1.RunRequested) error {
+	start := w.startAfter
+	if start.IsZero() && w.delay > 0 {
+		start = now.Add(w.delay)
+	}
+	switch {
+	case start.Sub(now) > pipeline.MaxStartDelay:
+		return &run.Refusal{Code: "E-START-FAR", Sentence: fmt.Sprintf("A job can be put off by %d days at most. Nothing was started; a schedule can wait longer.", int(pipeline.MaxStartDelay.Hours()/24))}
+	case start.After(now):
+		event.StartAfter = timestamppb.New(start)
+		event.Plan.Delay = durationpb.New(start.Sub(now))
+	}
+	return nil
+}
+
+// double is the short id of a run that waits or runs with the same key. It is
+// for a quick answer: the lane decides.
+func (d *desk) double(plan *eventv1.Plan) (id string) {
+	d.view.proj.Read(func(b *board.Board) {
+		if ln, ok := b.Lane(plan.GetLane()); ok {
+			if found := b.Equal(ln, plan.GetDedupe().GetKey()); found != "" {
+				id = b.Short(found)
+			}
+		}
+	})
+	return id
+}
+
+// digest covers what was asked, in the asker's own words.
+func (w jobWish) digest() []byte {
+	h := sha256.New()
+	write := func(text string) {
+		_ = binary.Write(h, binary.BigEndian, uint32(len(text))) //nolint:gosec // far below 4 GiB; a hash never fails
+		h.Write([]byte(text))
+	}
+	write(w.namespace)
+	write(w.job)
+	writeParameters(write, w.parameters)
+	return h.Sum(nil)
+}
+
+// jobRule is what a job allows; one that left the configuration is nobody's but
+// full members'.
+func (a *adopted) jobRule(namespace, job string) policy.JobRule {
+	ns, known := a.config.Namespaces[namespace]
+	j := ns.Jobs[job]
+	allow, override := j.Allow, j.Override
+	if allow.Empty() {
+		allow = ns.Allow
+	}
+	if override.Empty() {
+		override = ns.Override
+	}
+	return policy.JobRule{
+		Namespace: namespace, Job: job, Restricted: !known || ns.Restricted || j.Restricted, Reminders: ns.Reminders,
+		Users: allow.Users, Channels: allow.Channels, OverrideUsers: override.Users, OverrideChannels: override.Channels,
+	}
 }

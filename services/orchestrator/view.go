@@ -11,6 +11,7 @@ import (
 
 	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/domain/identity"
+	"github.com/slipway-hq/slipway/domain/lane"
 	"github.com/slipway-hq/slipway/domain/run"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 	"github.com/slipway-hq/slipway/internal/engine"
@@ -158,19 +159,40 @@ func (v *view) list(req *apiv1.ListRunsRequest) ([]*apiv1.Run, string, error) {
 }
 
 func matches(r *apiv1.Run, q *apiv1.ListRunsRequest) bool {
-	return (q.GetService() == "" || q.GetService() == r.GetService()) &&
-		(q.GetEnvironment() == "" || q.GetEnvironment() == r.GetEnvironment()) &&
-		(q.GetRequester() == "" || q.GetRequester() == r.GetRequester()) &&
-		(q.GetLane() == "" || q.GetLane() == r.GetLane()) &&
+	return among(q.GetService(), r.GetService()) && among(q.GetEnvironment(), r.GetEnvironment()) &&
+		among(q.GetNamespace(), r.GetNamespace()) && among(q.GetJob(), r.GetJob()) && among(q.GetKind(), r.GetKind()) &&
+		among(q.GetRequester(), r.GetRequester()) && among(q.GetLane(), r.GetLane()) &&
+		within(q, r.GetCreated().AsTime()) && holds(r.GetParameters(), q.GetParameters()) &&
+		(!q.GetExecuted() || r.GetStatus() != apiv1.RunStatus_RUN_STATUS_MERGED) &&
 		(len(q.GetStatuses()) == 0 || slices.Contains(q.GetStatuses(), r.GetStatus()))
 }
 
+// matchesSummary is matches for what the index knows, the cheapest first.
 func matchesSummary(s *board.Summary, q *apiv1.ListRunsRequest) bool {
-	return (q.GetService() == "" || q.GetService() == s.Service.Value()) &&
-		(q.GetEnvironment() == "" || q.GetEnvironment() == s.Environment.Value()) &&
-		(q.GetRequester() == "" || q.GetRequester() == s.Requester.Value()) &&
-		(q.GetLane() == "" || q.GetLane() == s.Lane.Value()) &&
-		(len(q.GetStatuses()) == 0 || slices.Contains(q.GetStatuses(), runStatus[s.Status]))
+	return among(q.GetService(), s.Service.Value()) && among(q.GetEnvironment(), s.Environment.Value()) &&
+		among(q.GetNamespace(), s.Namespace.Value()) && among(q.GetJob(), s.Job.Value()) && among(q.GetKind(), kindOf(s.ID)) &&
+		among(q.GetRequester(), s.Requester.Value()) && among(q.GetLane(), s.Lane.Value()) &&
+		(!q.GetExecuted() || s.Status != run.Merged) &&
+		(len(q.GetStatuses()) == 0 || slices.Contains(q.GetStatuses(), runStatus[s.Status])) &&
+		within(q, time.UnixMilli(s.Created)) &&
+		(len(q.GetParameters()) == 0 || holds(board.ParseArguments(s.Arguments.Value()), q.GetParameters()))
+}
+
+// among: an empty wish fits everything.
+func among(wish, value string) bool { return wish == "" || wish == value }
+
+func within(q *apiv1.ListRunsRequest, created time.Time) bool {
+	return (q.GetSince() == nil || !created.Before(q.GetSince().AsTime())) && (q.GetUntil() == nil || created.Before(q.GetUntil().AsTime()))
+}
+
+// holds tells whether parameters have every wanted value.
+func holds(parameters, want map[string]string) bool {
+	for k, v := range want {
+		if got, ok := parameters[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
 }
 
 // errToken: the page token is not one of ours.
@@ -223,8 +245,18 @@ func apiLane(b *board.Board, ln *board.Lane, w board.World) *apiv1.Lane {
 	}
 	if ln.Quarantined != "" {
 		out.Reason = "quarantined: " + ln.Quarantined
+	} else if ln.State.Change.Paused {
+		out.Reason = "paused by " + board.Who(ln.State.Change.By) + reasonAfter(ln.State.Change.Reason)
 	} else if at := ln.State.NextStart(settings, w.Now); ln.Queue.Len() > 0 && at.After(w.Now) {
 		out.Reason = "its rate is used up until " + at.UTC().Format(time.RFC3339)
+	}
+	out.Paused, out.PerRunner, out.PerNamespace = ln.State.Change.Paused, settings.GetPerRunner(), settings.GetPerNamespace()
+	out.PerJob, out.Turns = settings.GetPerJob(), settings.GetTurns()
+	if c := ln.State.Change; c.Set() {
+		out.Change = &apiv1.LaneChange{Concurrency: c.Concurrency, By: board.Who(c.By), Reason: c.Reason, At: stamp(c.At)}
+	}
+	for _, h := range ln.State.Coming(w.Now) {
+		out.Holds = append(out.Holds, apiHold(ln.Name, h, w.Now))
 	}
 	for _, slot := range ln.State.Slots {
 		if l, ok := b.Live(slot.Run); ok && !l.State.Status.Ended() {
@@ -240,4 +272,17 @@ func apiLane(b *board.Board, ln *board.Lane, w board.World) *apiv1.Lane {
 		}
 	}
 	return out
+}
+
+func apiHold(name string, h lane.Hold, now time.Time) *apiv1.Hold {
+	return &apiv1.Hold{
+		Id: h.ID, Lane: name, Job: h.Job, From: stamp(h.From), Until: stamp(h.Until), Reason: h.Reason, By: board.Who(h.By), Active: h.Active(now),
+	}
+}
+
+func reasonAfter(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
 }

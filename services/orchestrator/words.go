@@ -16,8 +16,9 @@ import (
 // This file is what a person reads first. Everything that came from outside is
 // escaped here, once.
 
+// public tells everybody, in a thread under the person's message.
 func public(id, text string) *commandv1.Answer {
-	return &commandv1.Answer{Visibility: commandv1.Answer_VISIBILITY_PUBLIC, Run: id, Text: text}
+	return &commandv1.Answer{Visibility: commandv1.Answer_VISIBILITY_PUBLIC, Run: id, Text: text, Threaded: true}
 }
 
 func private(code, text string) *commandv1.Answer {
@@ -38,11 +39,9 @@ const maxChoices = 5
 
 // acceptedAnswer is the first answer to a deployment.
 func acceptedAnswer(r *apiv1.Run) *commandv1.Answer {
-	text := fmt.Sprintf("*%s* to *%s*%s: accepted from %s as `%s`. %s", grammar.Escape(r.GetService()), grammar.Escape(r.GetEnvironment()),
-		version(r), person(r), r.GetShortId(), sentenceCase(whereItStands(r)))
+	text := fmt.Sprintf("%s: accepted from %s as `%s`. %s", nameWords(r), person(r), r.GetShortId(), sentenceCase(whereItStands(r)))
 	if r.GetRetryOf() != "" {
-		text = fmt.Sprintf("*%s* to *%s*%s: retried by %s as `%s`, finished steps are carried over. %s", grammar.Escape(r.GetService()),
-			grammar.Escape(r.GetEnvironment()), version(r), person(r), r.GetShortId(), sentenceCase(whereItStands(r)))
+		text = fmt.Sprintf("%s: retried by %s as `%s`, finished steps are carried over. %s", nameWords(r), person(r), r.GetShortId(), sentenceCase(whereItStands(r)))
 	}
 	return public(r.GetId(), text)
 }
@@ -56,7 +55,7 @@ func version(r *apiv1.Run) string {
 
 // person mentions nobody: a mention in every status answer would ping.
 func person(r *apiv1.Run) string {
-	if strings.HasPrefix(r.GetRequester(), "api:") {
+	if strings.Contains(r.GetRequester(), ":") {
 		return grammar.Escape(r.GetRequester())
 	}
 	return "<@" + r.GetRequester() + ">"
@@ -112,8 +111,7 @@ func sentenceCase(s string) string {
 
 // line is one run in a list.
 func line(r *apiv1.Run, now time.Time) string {
-	return fmt.Sprintf("• `%s` *%s* to *%s*%s, by %s, %s: %s", r.GetShortId(), grammar.Escape(r.GetService()), grammar.Escape(r.GetEnvironment()),
-		version(r), plainPerson(r), ago(now.Sub(r.GetCreated().AsTime())), standing(r))
+	return fmt.Sprintf("• `%s` %s, by %s, %s: %s", r.GetShortId(), nameWords(r), plainPerson(r), ago(now.Sub(r.GetCreated().AsTime())), standing(r))
 }
 
 // standing is the status and what there is to say about it.
@@ -208,11 +206,25 @@ func stepLine(s *apiv1.Step, now time.Time) string {
 const maxListed = 12
 
 // activeAnswer is what runs and waits now, and why.
-func activeAnswer(runs []*apiv1.Run, now time.Time) *commandv1.Answer {
-	if len(runs) == 0 {
-		return private("", "Nothing runs and nothing waits. `/deploy` starts something.")
+func activeAnswer(runs []*apiv1.Run, holds []*apiv1.Hold, now time.Time) *commandv1.Answer {
+	if len(runs) == 0 && len(holds) == 0 {
+		return private("", "Nothing runs, nothing waits and nothing is held. `help` says what can be started.")
 	}
-	return runsAnswer(fmt.Sprintf("*%d* active:", len(runs)), runs, now)
+	waiting := 0
+	for _, r := range runs {
+		if r.GetStatus() == apiv1.RunStatus_RUN_STATUS_QUEUED {
+			waiting++
+		}
+	}
+	title := fmt.Sprintf("At %s: *%d* under way, *%d* waiting", now.UTC().Format("15:04:05 MST"), len(runs)-waiting, waiting)
+	if len(holds) > 0 {
+		title += fmt.Sprintf(", *%s*", count(len(holds), "hold"))
+	}
+	answer := runsAnswer(title, runs, now)
+	if lines := holdLines(holds, now); len(lines) > 0 {
+		answer.Text += "\n" + strings.Join(lines[:min(maxListed, len(lines))], "\n")
+	}
+	return answer
 }
 
 // serviceAnswer is what happened to one service lately.
@@ -290,7 +302,7 @@ func ids(runs []*apiv1.Run, before string) string {
 }
 
 // logsAnswer is the tail of what a run printed.
-func logsAnswer(s run.State, shortID string, entries []*apiv1.LogEntry) *commandv1.Answer {
+func logsAnswer(s run.State, shortID, part string, entries []*apiv1.LogEntry) *commandv1.Answer {
 	if len(entries) == 0 {
 		return private("", fmt.Sprintf("`%s` has printed nothing so far.", shortID))
 	}
@@ -303,7 +315,11 @@ func logsAnswer(s run.State, shortID string, entries []*apiv1.LogEntry) *command
 		}
 		b.WriteString(e.GetText())
 	}
-	a := private("", fmt.Sprintf("The last lines of `%s`. All of them: `slipway logs %s`\n%s", shortID, shortID, grammar.Fence(b.String())))
+	what := "The last lines"
+	if part == grammar.PartHead {
+		what = "The first lines"
+	}
+	a := private("", fmt.Sprintf("%s of `%s`. All of them: `slipway logs %s`\n%s", what, shortID, shortID, grammar.Fence(b.String())))
 	a.Run = s.ID
 	return a
 }

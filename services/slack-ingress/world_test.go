@@ -242,5 +242,5 @@ func (w *world) until(what string, holds func() bool) {
 }
 
 func accepted(*commandv1.Envelope) *commandv1.Answer {
-	return &commandv1.Answer{Visibility: commandv1.Answer_VISIBILITY_PUBLIC, Text: "accepted", Run: "d-x"}
+	return &commandv1.Answer{Visibility: commandv1.Answer_VISIBILITY_PUBLIC, Text: "accepted", Run: "d-x", Threaded: true}
 }

@@ -193,7 +193,7 @@ func TestMentionsAreAnsweredByTheWebAPI(t *testing.T) {
 	to := request.Reply{Channel: "C1", User: "U1", Thread: "1.1"}
 	o.Tell(to, &commandv1.Answer{Text: "private"})
 	o.outcome(t)
-	o.Tell(to, &commandv1.Answer{Text: "public", Visibility: commandv1.Answer_VISIBILITY_PUBLIC})
+	o.Tell(to, &commandv1.Answer{Text: "public", Visibility: commandv1.Answer_VISIBILITY_PUBLIC, Threaded: true})
 	o.outcome(t)
 	calls := s.seen()
 	if len(calls) != 2 || !strings.HasPrefix(calls[0], "/api/chat.postEphemeral ") || strings.Contains(calls[0], "thread_ts") ||

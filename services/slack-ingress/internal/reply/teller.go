@@ -166,11 +166,19 @@ func (t *Teller) postAPI(ctx context.Context, j job) error {
 		options = append(options, slack.MsgOptionBlocks(message.Blocks...))
 	}
 	if public(j.answer) {
-		_, _, err := t.cfg.API.PostMessageContext(ctx, j.to.Channel, withThread(options, j.to.Thread)...)
+		_, _, err := t.cfg.API.PostMessageContext(ctx, j.to.Channel, withThread(options, place(j))...)
 		return plain(err)
 	}
 	_, err := t.cfg.API.PostEphemeralContext(ctx, j.to.Channel, j.to.User, withThread(options, j.to.AskedIn)...)
 	return plain(err)
+}
+
+// place is the thread that a public answer belongs into; empty for the channel.
+func place(j job) string {
+	if j.answer.GetThreaded() {
+		return j.to.Thread
+	}
+	return j.to.AskedIn
 }
 
 func withThread(options []slack.MsgOption, ts string) []slack.MsgOption {
