@@ -1,0 +1,291 @@
+package bennettbot
+
+import (
+	"fmt"
+	"strings"
+)
+
+// namespace is one entry of raw_config.
+type namespace struct {
+	name string
+	line int
+	// said is its name here.
+	said        string
+	description string
+	restricted  bool
+	channel     string
+	fabfile     string
+	jobs        []*job
+	commands    []*command
+	// folder: workspace/NAME exists and is its source.
+	folder bool
+	// dropped and hookDropped say why it, or its webhook, is only a comment.
+	dropped, hookDropped string
+}
+
+// job is an entry of "jobs".
+type job struct {
+	name     string
+	line     int
+	template string
+	stdout   bool
+	success  bool
+	format   string
+	// silent: nothing is posted for an empty output.
+	silent bool
+	// calls the support channel on failure.
+	calls bool
+	// dropped says why it is only a comment in what is written.
+	dropped string
+}
+
+// command is an entry of "slack".
+type command struct {
+	// match is its text here, typed the one that it is sorted by.
+	match   string
+	typed   string
+	line    int
+	help    string
+	action  string
+	job     string
+	delay   int64
+	dropped string
+	// before are the matches of those that it comes before.
+	before []string
+}
+
+// reader turns the value of raw_config into namespaces.
+type reader struct {
+	*module
+	file string
+}
+
+// human says what a person has to decide.
+func (r *reader) human(line int, path, format string, args ...any) {
+	r.findings = append(r.findings, Finding{Line: line, Path: path, Text: fmt.Sprintf(format, args...), Human: true})
+}
+
+// tell says what is good to know.
+func (r *reader) tell(line int, path, format string, args ...any) {
+	r.findings = append(r.findings, Finding{Line: line, Path: path, Text: fmt.Sprintf(format, args...)})
+}
+
+// configName is the variable that BennettBot reads.
+const configName = "raw_config"
+
+// maxEntries bounds what is gone through of one dict or list: far above what
+// slipway.yaml takes, whose check tells its own bounds.
+const maxEntries = 2000
+
+func (r *reader) namespaces() ([]*namespace, error) {
+	raw := r.names[configName]
+	switch {
+	case raw == nil:
+		return nil, fmt.Errorf("%w: nothing is assigned to %s at its left margin", ErrNoConfig, configName)
+	case raw.kind == isUnknown:
+		return nil, fmt.Errorf("%w: line %d: %s cannot be read: %s", ErrNoConfig, raw.line, configName, raw.text)
+	case raw.kind != isDict:
+		return nil, fmt.Errorf("%w: line %d: %s is %s, not a dict", ErrNoConfig, raw.line, configName, raw.sort())
+	}
+	for _, t := range r.touched[configName] {
+		r.human(t.line, "", "%s may change %s, and is not run: check what it does", t.what, configName)
+	}
+	var out []*namespace
+	for _, en := range capped(raw.entries) {
+		if en.key.kind != isText || en.value.kind != isDict {
+			r.human(en.key.line, shorten(en.key.text), "this namespace is left out: %s", reason(en.value, "a dict"))
+			continue
+		}
+		out = append(out, r.namespace(en))
+	}
+	return out, nil
+}
+
+func capped(all []entry) []entry { return all[:min(len(all), maxEntries)] }
+
+// reason is why a value is not of the wanted sort.
+func reason(v *value, want string) string {
+	if v.kind == isUnknown {
+		return v.text
+	}
+	return "it is " + v.sort() + ", not " + want
+}
+
+func (r *reader) namespace(en entry) *namespace {
+	n := &namespace{name: en.key.text, line: en.key.line}
+	f := r.fields(n.name, en.value, "description", "restricted", "default_channel", "fabfile", "jobs", "slack")
+	n.description = f.text("description", "")
+	n.channel = f.text("default_channel", "")
+	n.fabfile = f.text("fabfile", "")
+	n.restricted = f.truth("restricted", false)
+	if v := f.of["restricted"]; v != nil && v.kind != isTruth {
+		n.restricted = true // nothing opens up by a mistake
+	}
+	if jobs := f.of["jobs"]; f.want(jobs, "jobs", isDict, "a dict") {
+		for _, en := range capped(jobs.entries) {
+			if en.key.kind != isText || en.value.kind != isDict {
+				r.human(en.key.line, n.name+"."+shorten(en.key.text), "this job is left out: %s", reason(en.value, "a dict"))
+				continue
+			}
+			n.jobs = append(n.jobs, r.job(n, en))
+		}
+	}
+	if commands := f.of["slack"]; f.want(commands, "slack", isList, "a list") {
+		for _, v := range commands.list[:min(len(commands.list), maxEntries)] {
+			if v.kind != isDict {
+				r.human(v.line, n.name, "a command is left out: %s", reason(v, "a dict"))
+				continue
+			}
+			n.commands = append(n.commands, r.command(n, v))
+		}
+	}
+	return n
+}
+
+func (r *reader) job(n *namespace, en entry) *job {
+	j := &job{name: en.key.text, line: en.key.line}
+	path := n.name + "." + j.name
+	f := r.fields(path, en.value, "run_args_template", "report_stdout", "report_success", "report_format", "suppress_empty", "call_tech_support_on_error")
+	j.stdout, j.success = f.truth("report_stdout", false), f.truth("report_success", true)
+	j.silent, j.calls = f.truth("suppress_empty", false), f.truth("call_tech_support_on_error", true)
+	j.format = f.text("report_format", "text")
+	switch v := f.of["run_args_template"]; {
+	case v == nil:
+		j.dropped = "it has no run_args_template"
+	case v.kind != isText:
+		j.line, j.dropped = v.line, "its run_args_template cannot be read: "+reason(v, "a text")
+	default:
+		j.template = v.text
+	}
+	if j.dropped != "" {
+		r.human(j.line, path, "%s", j.dropped)
+	}
+	return j
+}
+
+func (r *reader) command(n *namespace, v *value) *command {
+	c := &command{line: v.line}
+	f := r.fields(n.name, v, "command", "help", "action", "type", "job_type", "delay_seconds")
+	f.required("command", "job_type")
+	c.match = strings.Join(strings.Fields(f.text("command", "")), " ")
+	c.typed = c.match
+	f.path = n.name + ": " + shorten(c.match)
+	c.job = f.text("job_type", "")
+	c.help = f.help()
+	action := f.of["action"]
+	if action == nil { // its name before 2021
+		action = f.of["type"]
+	}
+	if action != nil && action.kind == isText {
+		c.action = action.text
+	} else {
+		f.required("action")
+	}
+	if v := f.of["delay_seconds"]; v != nil {
+		if v.kind != isInt || v.int < 0 {
+			r.human(v.line, f.path, "its delay_seconds is left out: %s", reason(v, "a whole number"))
+		} else {
+			c.delay = v.int
+		}
+	}
+	c.dropped = f.missing
+	return c
+}
+
+// fields are the known keys of a dict.
+type fields struct {
+	r    *reader
+	path string
+	line int
+	of   map[string]*value
+	// missing says which required one is not there or cannot be read.
+	missing string
+}
+
+func (r *reader) fields(path string, v *value, known ...string) *fields {
+	f := &fields{r: r, path: path, line: v.line, of: map[string]*value{}}
+	for _, en := range capped(v.entries) {
+		if en.key.kind == isText && contain(known, en.key.text) {
+			f.of[en.key.text] = en.value
+			continue
+		}
+		r.human(en.key.line, path, "the key %q is none of BennettBot's, so nothing was made of it", shorten(en.key.text))
+	}
+	return f
+}
+
+func contain(all []string, one string) bool {
+	for _, a := range all {
+		if a == one {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *fields) required(keys ...string) {
+	for _, key := range keys {
+		v := f.of[key]
+		switch {
+		case v == nil:
+			f.missing = "it has no " + key
+			f.r.human(f.line, f.path, "%s", f.missing)
+		case v.kind != isText:
+			f.missing = "its " + key + " cannot be read: " + reason(v, "a text")
+			f.r.human(v.line, f.path, "%s", f.missing)
+		}
+	}
+}
+
+// want faults a value that is there and of another sort.
+func (f *fields) want(v *value, key string, kind valueKind, sort string) bool {
+	if v != nil && v.kind == kind {
+		return true
+	}
+	if v == nil {
+		f.r.human(f.line, f.path, "it has no %q", key)
+	} else {
+		f.r.human(v.line, f.path, "its %q is left out: %s", key, reason(v, sort))
+	}
+	return false
+}
+
+func (f *fields) text(key, otherwise string) string {
+	v := f.of[key]
+	if v == nil || v.kind == isNone {
+		return otherwise
+	}
+	if v.kind != isText {
+		if key != "command" && key != "job_type" { // told by required
+			f.r.human(v.line, f.path, "its %s is left out: %s", key, reason(v, "a text"))
+		}
+		return otherwise
+	}
+	return v.text
+}
+
+func (f *fields) truth(key string, otherwise bool) bool {
+	v := f.of[key]
+	if v == nil {
+		return otherwise
+	}
+	if v.kind == isUnknown {
+		f.r.human(v.line, f.path, "its %s is left out: %s", key, v.text)
+		return otherwise
+	}
+	return v.isTrue() // as Python's if sees it
+}
+
+// help may be several texts in brackets, where a comma made a tuple of them.
+func (f *fields) help() string {
+	v := f.of["help"]
+	if v == nil || v.kind != isList {
+		return f.text("help", "")
+	}
+	parts, ok := plainTexts(v.list)
+	if !ok {
+		return f.text("help", "")
+	}
+	f.r.tell(v.line, f.path, "its help is a tuple of texts in Python, probably by a comma too many; they are joined")
+	return strings.Join(parts, " ")
+}
