@@ -43,6 +43,8 @@ type UpCmd struct {
 	EditInterval time.Duration    `name:"card-edit-interval" env:"SLIPWAY_CARD_EDIT_INTERVAL" default:"3s" help:"Least time between two edits of one card."`
 	Tick         time.Duration    `name:"card-tick" env:"SLIPWAY_CARD_TICK" default:"15s" help:"How often the elapsed time of a running card moves on."`
 	APIToken     telemetry.Secret `name:"api-token" env:"SLIPWAY_API_TOKEN" hidden:"" help:"Token that API callers must give."`
+
+	Logs orchestrator.LogSettings `embed:""`
 }
 
 // Run starts everything and returns when it was told to stop and has drained.
@@ -158,11 +160,14 @@ func (u *up) build(ctx context.Context) error {
 		slack.BotToken = *u.Ingress.BotToken
 	}
 	var err error
-	u.orch, err = u.host.Orchestrator(orchestrator.Config{File: u.config, Token: u.APIToken}, u.syncCheck, diskCheck(u.Data), host.SlackChecks(slack))
+	u.orch, err = u.host.Orchestrator(orchestrator.Config{File: u.config, Token: u.APIToken, Logs: u.Logs}, u.syncCheck, diskCheck(u.Data), host.SlackChecks(slack), u.host.IngressChecks)
 	if err != nil {
 		return err
 	}
 	if err := u.host.Notifier(slack, u.orch); err != nil {
+		return err
+	}
+	if err := u.openCallbacks(); err != nil {
 		return err
 	}
 	u.runner, err = u.host.Runner(u.UpCmd.Runner, filepath.Join(u.Data, "runner"), runner.Deps{StepEnv: u.stepEnv})
@@ -170,6 +175,22 @@ func (u *up) build(ctx context.Context) error {
 		return err
 	}
 	return u.host.Ingress(u.Ingress)
+}
+
+// openCallbacks lets jobs speak while they run, and tells slack-ingress which
+// configuration is in force.
+func (u *up) openCallbacks() (err error) {
+	settings := &u.UpCmd.Runner
+	if settings.CallbackKey == "" {
+		if settings.CallbackKey, err = callbackKey(u.Data); err != nil {
+			return err
+		}
+	}
+	if settings.CallbackURL == "" {
+		settings.CallbackURL = u.host.URL()
+	}
+	u.Ingress.File, u.Ingress.CallbackKey = u.config, &settings.CallbackKey
+	return nil
 }
 
 // openSlack starts the stand-in when there is no real one.

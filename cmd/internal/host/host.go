@@ -25,6 +25,7 @@ import (
 	"github.com/slipway-hq/slipway/internal/settings"
 	"github.com/slipway-hq/slipway/internal/telemetry"
 	"github.com/slipway-hq/slipway/internal/topology"
+	ingress "github.com/slipway-hq/slipway/services/slack-ingress"
 )
 
 // Flags are common to all binaries.
@@ -47,6 +48,7 @@ type Host struct {
 	dial     func(name string) (*nats.Conn, error)
 	mux      *http.ServeMux
 	listener net.Listener
+	ingress  *ingress.Service // nil: not in this process
 	parts    []lifecycle.Part
 	closers  []func(context.Context) error
 }

@@ -43,10 +43,27 @@ func (h *Host) Ingress(cfg ingress.Config) error {
 	if err != nil {
 		return err
 	}
-	h.Handle("/slack/", s.Handler())
+	doors := s.Handler()
+	for _, path := range ingress.Paths() {
+		h.Handle(path, doors)
+	}
+	h.ingress = s
 	h.Health.Add("slack-ingress", s.Ready)
 	h.Add("slack-ingress", s.Run)
 	return nil
+}
+
+// IngressChecks lets doctor tell what slack-ingress lacks, where it is part of
+// this process.
+func (h *Host) IngressChecks(context.Context) []*apiv1.Check {
+	if h.ingress == nil {
+		return nil
+	}
+	var out []*apiv1.Check
+	for _, f := range h.ingress.Findings() {
+		out = append(out, &apiv1.Check{Name: f.Name, Level: apiv1.Check_LEVEL_WARNING, Finding: f.Finding, Remedy: f.Remedy})
+	}
+	return out
 }
 
 // Notifier adds the notifier. In one process with an orchestrator the two share
