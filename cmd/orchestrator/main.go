@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"time"
+	_ "time/tzdata" // schedules and holds name zones, also where no zoneinfo is installed: in a bare container
 
 	"github.com/slipway-hq/slipway/cmd/internal/host"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
@@ -21,6 +22,8 @@ type cli struct {
 	Config     string           `help:"The configuration, slipway.yaml; empty: the one adopted before." env:"SLIPWAY_CONFIG" type:"path"`
 	APIToken   telemetry.Secret `name:"api-token" env:"SLIPWAY_API_TOKEN" hidden:"" help:"Token that API callers must give."`
 	Slack      notifier.Config  `embed:""`
+
+	Logs orchestrator.LogSettings `embed:""`
 }
 
 func main() {
@@ -31,7 +34,7 @@ func main() {
 		if c.Slack.BotToken != "" {
 			checks = append(checks, host.SlackChecks(c.Slack))
 		}
-		_, err := h.Orchestrator(orchestrator.Config{File: c.Config, Token: c.APIToken}, checks...)
+		_, err := h.Orchestrator(orchestrator.Config{File: c.Config, Token: c.APIToken, Logs: c.Logs}, checks...)
 		return err
 	})
 }
