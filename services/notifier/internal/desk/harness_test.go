@@ -69,11 +69,12 @@ type world struct {
 	api     *slackapi.Client
 	desks   []*desk.Desk
 	runs    map[string]run.State
+	user    string // who acts
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, clock: &clock{now: time.Date(2026, 1, 2, 10, 0, 0, 0, time.UTC)}, log: memlog.New(), runs: map[string]run.State{}}
+	w := &world{t: t, clock: &clock{now: time.Date(2026, 1, 2, 10, 0, 0, 0, time.UTC)}, log: memlog.New(), runs: map[string]run.State{}, user: sandbox.UserRequester}
 	js := natsnodetest.Connect(t, natsnodetest.One(t))
 	must(t, topology.Ensure(t.Context(), js, topology.Topology(1, topology.LimitsFor(512<<20))))
 	ledger, err := desk.OpenLedger(t.Context(), js)
@@ -188,7 +189,7 @@ func (w *world) append(subject string, events ...*eventv1.Event) eventlog.Record
 	}
 	commit := &eventv1.Commit{
 		Id: fmt.Sprint(time.Now().UnixNano()), Time: timestamppb.New(w.clock.Now()), Events: events,
-		Actor: &eventv1.Principal{Kind: eventv1.Principal_KIND_SLACK_USER, Team: sandbox.TeamID, User: sandbox.UserRequester},
+		Actor: &eventv1.Principal{Kind: eventv1.Principal_KIND_SLACK_USER, Team: sandbox.TeamID, User: w.user},
 	}
 	eventlog.Chain(prev, commit)
 	data, err := proto.Marshal(commit)

@@ -28,6 +28,9 @@ type Ledger interface {
 	// Each calls f with the card (not the milestones) of every run, and when it
 	// was written.
 	Each(ctx context.Context, f func(c *commandv1.Card, at time.Time)) error
+	// Undelivered calls f with every message, cards and all others, that Slack
+	// would not take, and when it was last written.
+	Undelivered(ctx context.Context, f func(c *commandv1.Card, at time.Time)) error
 	// Forget removes everything about a run.
 	Forget(ctx context.Context, run string) error
 }
@@ -100,7 +103,25 @@ func conflict(err error) bool {
 }
 
 func (l *bucketLedger) Each(ctx context.Context, f func(*commandv1.Card, time.Time)) error {
-	watch, err := l.kv.Watch(ctx, "*."+card.NameCard, jetstream.IgnoreDeletes())
+	return l.scan(ctx, "*."+card.NameCard, func(c *commandv1.Card, entry jetstream.KeyValueEntry) {
+		if c == nil || c.GetRun() == "" {
+			c = &commandv1.Card{Run: strings.TrimSuffix(entry.Key(), "."+card.NameCard)} // looked at, and reported, one by one
+		}
+		f(c, entry.Created())
+	})
+}
+
+func (l *bucketLedger) Undelivered(ctx context.Context, f func(*commandv1.Card, time.Time)) error {
+	return l.scan(ctx, ">", func(c *commandv1.Card, entry jetstream.KeyValueEntry) {
+		if c.GetState() == commandv1.Card_STATE_UNDELIVERED {
+			f(c, entry.Created())
+		}
+	})
+}
+
+// scan calls f with every entry whose key fits; nil is one that cannot be read.
+func (l *bucketLedger) scan(ctx context.Context, keys string, f func(*commandv1.Card, jetstream.KeyValueEntry)) error {
+	watch, err := l.kv.Watch(ctx, keys, jetstream.IgnoreDeletes())
 	if err != nil {
 		return fmt.Errorf("list the cards: %w", err)
 	}
@@ -117,10 +138,10 @@ func (l *bucketLedger) Each(ctx context.Context, f func(*commandv1.Card, time.Ti
 				return nil
 			}
 			c := &commandv1.Card{}
-			if proto.Unmarshal(entry.Value(), c) != nil || c.GetRun() == "" {
-				c = &commandv1.Card{Run: strings.TrimSuffix(entry.Key(), "."+card.NameCard)} // looked at, and reported, one by one
+			if proto.Unmarshal(entry.Value(), c) != nil {
+				c = nil
 			}
-			f(c, entry.Created())
+			f(c, entry)
 		}
 	}
 }
