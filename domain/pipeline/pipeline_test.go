@@ -188,12 +188,13 @@ func TestWhereAPlaceholderMayStand(t *testing.T) {
 		`make >{P}.log 2>&1`: "", `2>{P} make`: "", `make 2>&1 {P}`: "", `make >&2 >{P}`: "", `echo "$(date)" {P}`: "", `echo $(date) ${X} $X $$ $? {P}`: "", `echo '"' {P}`: "", `echo \" {P}`: "", `echo 'it'\''s' {P}`: "",
 		`(cd x && make {P})`: "", `./bin/{service}-{environment} {P}`: "", `echo a#b {P}`: "", `echo ${#X} {P}`: "", `echo $((1 + 2)) {P}`: "", "a \\\n {P}": "",
 		`echo {{P}} "{{P}}" '{{P}}' {{{P}}}`: "", `find . -exec ls {} +`: "", `awk '{print $1}'`: "", `echo "${P}" ${P} {a,b} '{"k": {"x":1}}'`: "", `docker ps --format '{{.ID}}'`: "",
-		`sh -c 'echo "$1"' _ {P}`: "", `for x in {P}; do echo $x; done`: "", `case {P} in a) echo {P};; esac`: "",
+		`sh -c 'echo "$1"' _ {P}`: "", `[ {P} = {P} ]`: "", `test -n {P}`: "", `printf '%s %s' {P} {P}`: "", `test {P} -eq 1 && printf %s {P}`: "", `python3 count.py {P}`: "", `sync -c {P}`: "", `for x in {P}; do echo $x; done`: "", `case {P} in a) echo {P};; esac`: "",
 
 		`echo "{P}"`: "inside double quotes", `echo '{P}'`: "inside single quotes", "echo `ls {P}`": "inside `…`", `echo $(ls {P})`: "inside $(…)", `echo "$(ls {P})"`: "inside $(…)",
 		`echo ${X:-{P}}`: "inside ${…}", `echo $((1+{P}))`: "inside $((…))", `make # {P}`: "in a comment", "cat <<E\n{P}\nE": "here-document", `cat <<< {P}`: "here-document",
 		`echo \{P}`: "after a backslash", `((x={P}))`: "after ((", `echo $'a' {P}`: "after $'…'", "echo `date \"+%s\"` {P}": "after `…` with quotes", `echo "${X:-"a"}" {P}`: "after an expansion with quotes",
-		`make >&{P}`: "after >&", `make 2>& x{P}`: "after >&", `eval {P}`: "evaluate", `eval "x" {P}`: "evaluate", `"eval" {P}`: "evaluate", `\eval {P}`: "evaluate", `A=1 eval {P}`: "evaluate", `sudo eval {P}`: "evaluate", `sh -c {P}`: "evaluate", `/bin/bash -ec {P}`: "evaluate", `trap {P} EXIT`: "evaluate", `[[ {P} -eq 1 ]]`: "evaluate", `. {P}`: "evaluate",
+		`make >&{P}`: "after >&", `make 2>& x{P}`: "after >&", `eval {P}`: "evaluate", `eval "x" {P}`: "evaluate", `"eval" {P}`: "evaluate", `\eval {P}`: "evaluate", `A=1 eval {P}`: "evaluate", `sudo eval {P}`: "evaluate", `sh -c {P}`: "evaluate", `/bin/bash -ec {P}`: "evaluate", `trap {P} EXIT`: "evaluate", `test -v {P}`: "evaluate", `[ -v {P} ]`: "evaluate", `test x -a "-v" {P}`: "evaluate", `[ {P} {P} ]`: "evaluate", `[ -{P} {P} ]`: "evaluate", `printf -v {P} x`: "evaluate", `printf {P} {P}`: "evaluate", `read {P}`: "evaluate", `local {P}`: "evaluate",
+		`timeout 5 sh -c {P}`: "evaluate", `find . -exec /bin/bash -c {P} ';'`: "evaluate", `ssh host ls {P}`: "evaluate", `python3 -c {P}`: "evaluate", `perl -ne {P}`: "evaluate", `[[ {P} -eq 1 ]]`: "evaluate", `. {P}`: "evaluate",
 		`{P}`: "part of the command's own name", `make; {P} x`: "command's own name", `if {P}; then`: "command's own name", `exec {P}`: "command's own name", `./{P}.sh`: "command's own name", `A=1 {version} x`: "command's own name", `{P}=1 make`: "command's own name", `echo | {P}`: "command's own name", "make\n{P}": "command's own name", `echo $(case x in x) echo; esac) {P}`: "after case inside $(…)",
 		`echo {Q}`: "neither a declared parameter", `awk '{print}'`: "for literal braces write {{print}}", `echo {run}`: "$SLIPWAY_RUN",
 		`echo "x`: "a double quote is opened", `echo 'x`: "a single quote is opened", `echo $(x`: "is opened and never closed", `echo ${x`: "is opened and never closed", "echo `x": "a backtick is opened",
@@ -229,6 +230,7 @@ func TestValuesReachARealShellLiterally(t *testing.T) {
 		{"printf %s \\\n{P} # it's a \"comment", "", ""},
 		{`for x in {P}; do printf %s "$x"; done`, "", ""},
 		{`case {P} in *) printf %s {P};; esac`, "", ""},
+		{`test -n {P} -o x = {P}; [ x = {P} ]; printf %s {P}`, "", ""},
 	}
 	shells := []string{"sh"}
 	if _, err := exec.LookPath("bash"); err == nil {
@@ -264,14 +266,14 @@ func TestValuesReachARealShellLiterally(t *testing.T) {
 // must never let a value run a command.
 func TestNoAcceptedLineLeaksAValue(t *testing.T) {
 	dir := t.TempDir()
-	pieces := []string{"{P}", "{P}", "'", `"`, "`", "$", "(", ")", "{", "}", "\\", " ", "\n", ";", "#", "echo ", "true ", "A=", "<", "&", "|", "case ", "$(", "${", "${A:-", "$((", "eval ", "sh -c ", "if ", "then ", "fi", "in ", "<<E\n", "E\n", "\\\n", "$'", "$\"", "x)", ";;", "esac", "[[ ", "let ", "command ", "2>", "X{P}", "${A#", "env ", "exec "}
+	pieces := []string{"{P}", "{P}", "'", `"`, "`", "$", "(", ")", "{", "}", "\\", " ", "\n", ";", "#", "echo ", "true ", "A=", "<", "&", "|", "case ", "$(", "${", "${A:-", "$((", "eval ", "sh -c ", "if ", "then ", "fi", "in ", "<<E\n", "E\n", "\\\n", "$'", "$\"", "x)", ";;", "esac", "[[ ", "let ", "command ", "2>", "X{P}", "${A#", "env ", "exec ", "test ", "[ ", "printf ", "read ", "-v ", "-c ", " ]"}
 	rapid.Check(t, func(t *rapid.T) {
 		line := "true " + strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 1, 12).Draw(t, "pieces"), "")
 		c := one(line)
 		if len(c.Check()) > 0 {
 			return
 		}
-		value := rapid.SampledFrom([]string{"$(touch pwned)", "`touch pwned`", "';touch pwned;'", "\";touch pwned;\"", "\ntouch pwned\n", ";touch pwned"}).Draw(t, "value")
+		value := rapid.SampledFrom([]string{"a[$(touch pwned)]", "$(touch pwned)", "`touch pwned`", "';touch pwned;'", "\";touch pwned;\"", "\ntouch pwned\n", ";touch pwned"}).Draw(t, "value")
 		plan, _, err := pipeline.Resolve(c, pipeline.Request{Service: "s", Environment: "e", Parameters: map[string]string{"P": value}})
 		if err != nil {
 			t.Fatal(err)

@@ -303,6 +303,10 @@ type simple struct {
 	// duplicate: that redirection is >& or <&.
 	duplicate bool
 	name      string
+	// interpreter: letters of options whose value a word so far would run.
+	interpreter string
+	// args counts the words after the name.
+	args int
 	// evaluates: every later word is evaluated; next: only the next one.
 	evaluates, next bool
 }
@@ -340,10 +344,12 @@ func (w *simple) piece(c byte) {
 	}
 }
 
-// reevaluating commands read their words once more as shell text.
+// reevaluating commands read their words once more as shell text: here, as the
+// subscript of a variable's name (bash evaluates that of "read 'a[$(x)]'"), or in
+// a shell at another place.
 var reevaluating = map[string]bool{
-	"eval": true, "trap": true, "let": true, "[[": true, "declare": true, "typeset": true,
-	"unset": true, "alias": true, "source": true, ".": true,
+	"eval": true, "trap": true, "let": true, "[[": true, "declare": true, "typeset": true, "local": true, "read": true,
+	"unset": true, "alias": true, "source": true, ".": true, "ssh": true, "su": true, "watch": true,
 }
 
 // prefixing words are followed by another word that names a command.
@@ -352,7 +358,11 @@ var prefixing = map[string]bool{
 	"time": true, "exec": true, "command": true, "builtin": true, "nohup": true, "setsid": true, "sudo": true, "env": true,
 }
 
-var shells = map[string]bool{"sh": true, "bash": true, "dash": true, "zsh": true, "ksh": true, "ash": true}
+// interpreters run the value of an option that ends with one of the letters.
+var interpreters = map[string]string{
+	"sh": "c", "bash": "c", "dash": "c", "zsh": "c", "ksh": "c", "ash": "c",
+	"python": "c", "python3": "c", "perl": "eE", "ruby": "e", "node": "ep", "php": "r",
+}
 
 var unquote = strings.NewReplacer(`'`, "", `"`, "", `\`, "")
 
@@ -361,19 +371,39 @@ func (w *simple) endWord() {
 		return
 	}
 	text := unquote.Replace(w.text[w.start:min(w.pos, len(w.text))])
+	filled := len(w.spots) > 0 && w.spots[len(w.spots)-1].start >= w.start
 	w.start, w.next = -1, false
 	switch next := w.peek(0); {
 	case w.redirect:
 		w.redirect, w.duplicate = false, false
 	case !w.naming:
-		w.next = shells[path.Base(w.name)] && strings.HasPrefix(text, "-") && strings.HasSuffix(text, "c")
+		w.argument(text, filled)
 	case prefixing[text], isAssignment(text), (next == '<' || next == '>') && isNumber(text):
 	default:
 		w.naming, w.name = false, text
-		w.evaluates = reevaluating[text]
+		w.evaluates = reevaluating[path.Base(text)]
+		w.interpreter = interpreters[path.Base(text)]
 	}
 	if text == "case" && w.where != "" {
 		w.doubt = "after case inside $(…)"
+	}
+}
+
+// argument looks at a word after the command's name for what it makes of the
+// next one. A filled word may be anything, an option too.
+func (w *simple) argument(text string, filled bool) {
+	option := strings.HasPrefix(text, "-") && w.interpreter != "" && strings.ContainsRune(w.interpreter, rune(text[len(text)-1]))
+	switch variable := text == "-v" || filled; w.name {
+	case "test", "[":
+		w.next = variable // the name of a variable, whose subscript bash evaluates
+	case "printf":
+		w.next = variable && w.args == 0
+	default:
+		w.next = option
+	}
+	w.args++
+	if letters := interpreters[path.Base(text)]; letters != "" {
+		w.interpreter = letters // as in: timeout 5 sh -c
 	}
 }
 
