@@ -17,7 +17,7 @@ var (
 		"\u201c", `"`, "\u201d", `"`, "\u201e", `"`, "\u00ab", `"`, "\u00bb", `"`,
 		"\u2018", "'", "\u2019", "'", "\u201a", "'",
 		"\u00a0", " ", "\u202f", " ", "\u2007", " ", "\u3000", " ",
-		"\u200b", "", "\u2060", "", "\ufeff", "", "\u00ad", "",
+		"\t", " ", "\u200b", "", "\u2060", "", "\ufeff", "", "\u00ad", "",
 	)
 	// entities decodes the three that Slack encodes, once.
 	entities = strings.NewReplacer("&amp;", "&", "&lt;", "<", "&gt;", ">")

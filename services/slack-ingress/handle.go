@@ -8,6 +8,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
 
 	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
 	"github.com/slipway-hq/slipway/services/slack-ingress/internal/inbox"
@@ -72,6 +73,11 @@ func (s *Service) withoutRequest(d request.Delivery) response {
 		return response{status: http.StatusOK, options: true, outcome: "suggestion"}
 	case d.Ignored == request.UnknownCommand:
 		return spoken(request.NotOurs(), d.Ignored)
+	case d.Person != "":
+		if s.people != nil {
+			s.people.Forget(d.Person)
+		}
+		return acked("person_changed")
 	default:
 		return acked(d.Ignored)
 	}
@@ -91,7 +97,7 @@ func (s *Service) admit(ctx context.Context, received time.Time, req *request.Re
 	case request.Say:
 		return s.say(req, verdict.Answer)
 	case request.Ask:
-		return s.ask(ctx, a, req)
+		return s.ask(ctx, a, req, verdict)
 	default:
 		return s.store(ctx, a, req, verdict)
 	}
@@ -125,9 +131,16 @@ func (s *Service) turnedAway(req *request.Request, answer *commandv1.Answer, out
 
 // tell says something outside of the acknowledgement.
 func (s *Service) tell(req *request.Request, answer *commandv1.Answer) {
-	if answer.GetText() != "" {
-		s.teller.Tell(req.Reply, answer)
+	if answer.GetText() == "" {
+		return
 	}
+	if req.Envelope.GetStanding().GetReminder() {
+		// A reminder is nobody who could be told in private.
+		open := proto.CloneOf(answer)
+		open.Visibility, open.Threaded = commandv1.Answer_VISIBILITY_PUBLIC, true
+		answer = open
+	}
+	s.teller.Tell(req.Reply, answer)
 }
 
 // say answers what needs nobody else. A repeated mention is answered once.
@@ -142,15 +155,15 @@ func (s *Service) say(req *request.Request, answer *commandv1.Answer) response {
 }
 
 // ask answers a query: a command in its acknowledgement, the rest behind it.
-func (s *Service) ask(ctx context.Context, a arrival, req *request.Request) response {
+func (s *Service) ask(ctx context.Context, a arrival, req *request.Request, v request.Verdict) response {
 	if req.Kind == request.Slash {
-		answer := s.query(ctx, a, req.Envelope)
+		answer := s.query(ctx, a, req.Envelope, v)
 		return spoken(answer, queryOutcome(answer))
 	}
 	if !s.said.first(req.Envelope.GetIdentity()) {
 		return acked("repeated")
 	}
-	if !s.behind(func() { s.tell(req, s.query(ctx, a, req.Envelope)) }) {
+	if !s.behind(func() { s.tell(req, s.query(ctx, a, req.Envelope, v)) }) {
 		s.tell(req, request.Busy())
 		return acked("busy")
 	}
@@ -164,13 +177,16 @@ func queryOutcome(answer *commandv1.Answer) string {
 	return "answered"
 }
 
-func (s *Service) query(ctx context.Context, a arrival, env *commandv1.Envelope) *commandv1.Answer {
+func (s *Service) query(ctx context.Context, a arrival, env *commandv1.Envelope, v request.Verdict) *commandv1.Answer {
 	s.identify(ctx, a, env) // guests may not look, either
 	ctx, cancel := context.WithDeadline(ctx, a.by(answerBudget))
 	defer cancel()
 	answer, err := s.inbox.Ask(ctx, env)
 	if err != nil {
 		s.log.WarnContext(ctx, "query not answered", "error", err)
+		if v.Answer != nil {
+			return v.Answer
+		}
 		return request.Unreachable()
 	}
 	return answer
@@ -244,6 +260,9 @@ func (s *Service) follow(ctx context.Context, a arrival, req *request.Request, v
 // identify adds what Slack says of the person. Without a bot token, or while
 // Slack is away, the standing is not known, and policy decides what that means.
 func (s *Service) identify(ctx context.Context, a arrival, env *commandv1.Envelope) {
+	if env.GetStanding().GetReminder() {
+		return
+	}
 	env.Standing = &commandv1.Standing{}
 	if s.people == nil {
 		return

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -178,7 +179,7 @@ func TestQueriesAreAnsweredPrivatelyAndNotStored(t *testing.T) {
 
 func TestBadTextIsAnsweredPrivately(t *testing.T) {
 	w := newWorld(t, nil)
-	for _, text := range []string{"frobnicate <!channel>", strings.Repeat("x", 10000), "deploy \x00", "help"} {
+	for _, text := range []string{"frobnicate! <!channel>", strings.Repeat("x", 10000), "deploy \x00", "help"} {
 		if _, err := w.slack.SlashCommand(within(t, patience), sandbox.UserRequester, sandbox.ChannelGeneral, "/slipway", text); err != nil {
 			t.Fatal(err)
 		}
@@ -193,6 +194,32 @@ func TestBadTextIsAnsweredPrivately(t *testing.T) {
 		}
 	}
 	if stored, _ := w.stored(); len(stored) != 0 {
+		t.Errorf("stored %v", stored)
+	}
+}
+
+// A reminder speaks for nobody whom Slack could be asked about, or who could be
+// answered in private: its standing stays, and the answer is public.
+func TestAReminderIsStoredAsOneAndAnsweredInPublic(t *testing.T) {
+	w := newWorld(t, nil)
+	w.orchestrate(func(*commandv1.Envelope) *commandv1.Answer {
+		return &commandv1.Answer{Visibility: commandv1.Answer_VISIBILITY_PRIVATE, Text: "not like that"}
+	})
+	said, err := w.slack.Post(within(t, patience), sandbox.UserRequester, sandbox.ChannelDeploys, "something to answer under", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := fmt.Sprintf(`{"type":"event_callback","team_id":%q,"event_id":"Ev1","authorizations":[{"team_id":%q,"user_id":"UBOT","is_bot":true}],`+
+		`"event":{"type":"message","user":"USLACKBOT","text":"Reminder: <@UBOT|slipway> web fetch <https://x.io/>.","ts":%q,"channel":%q}}`,
+		sandbox.TeamID, sandbox.TeamID, said.TS, sandbox.ChannelDeploys)
+	if status, answer := w.post("/slack/events", "application/json", body, 0, nil); status != 200 {
+		t.Fatalf("%d %q", status, answer)
+	}
+	w.until("answered in its thread", func() bool {
+		return slices.ContainsFunc(w.slack.Thread(sandbox.ChannelDeploys, said.TS), func(m sandbox.Message) bool { return m.Text == "not like that" })
+	})
+	stored, _ := w.stored()
+	if len(stored) != 1 || !stored[0].GetStanding().GetReminder() || stored[0].GetOrigin().GetDoor() != eventv1.Origin_DOOR_REMINDER {
 		t.Errorf("stored %v", stored)
 	}
 }

@@ -10,6 +10,7 @@ package people
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +35,8 @@ type Book struct {
 
 	mu    sync.Mutex
 	known map[string]entry
+	// forgets counts Forget: an answer that was asked for before one is not kept.
+	forgets uint64
 }
 
 type entry struct {
@@ -53,6 +56,7 @@ func (b *Book) Standing(ctx context.Context, team, user string) (*commandv1.Stan
 	now := time.Now()
 	b.mu.Lock()
 	e, ok := b.known[key]
+	forgets := b.forgets
 	b.mu.Unlock()
 	if ok && now.Sub(e.asked) < fresh {
 		return e.standing, nil
@@ -67,11 +71,27 @@ func (b *Book) Standing(ctx context.Context, team, user string) (*commandv1.Stan
 	e = entry{standing: standing(info), asked: now}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.forgets != forgets {
+		return e.standing, nil
+	}
 	if len(b.known) >= maxKnown {
 		clear(b.known)
 	}
 	b.known[key] = e
 	return e.standing, nil
+}
+
+// Forget makes the next question about a user go to Slack: what was known of
+// them has changed.
+func (b *Book) Forget(user string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for key := range b.known {
+		if strings.HasSuffix(key, "|"+user) {
+			delete(b.known, key)
+		}
+	}
+	b.forgets++
 }
 
 func standing(u *slack.User) *commandv1.Standing {
@@ -82,6 +102,7 @@ func standing(u *slack.User) *commandv1.Standing {
 		Stranger: u.IsStranger,
 		Deleted:  u.Deleted,
 		Name:     firstOf(u.Profile.DisplayName, u.RealName, u.Name),
+		Zone:     u.TZ,
 	}
 }
 

@@ -43,6 +43,7 @@ func TestStandingIsWhatSlackSays(t *testing.T) {
 		want *commandv1.Standing
 	}{
 		"member":      {`{"id":"U1","name":"ann","profile":{"display_name":"Ann"}}`, &commandv1.Standing{Known: true, Name: "Ann"}},
+		"zone":        {`{"id":"U1","tz":"Europe/London"}`, &commandv1.Standing{Known: true, Zone: "Europe/London"}},
 		"guest":       {`{"id":"U1","is_restricted":true}`, &commandv1.Standing{Known: true, Guest: true}},
 		"ultra guest": {`{"id":"U1","is_ultra_restricted":true}`, &commandv1.Standing{Known: true, Guest: true}},
 		"bot":         {`{"id":"U1","is_bot":true}`, &commandv1.Standing{Known: true, Bot: true}},
@@ -85,5 +86,31 @@ func TestAnAnswerIsUsedWhileFreshAndLongerWhileSlackIsAway(t *testing.T) {
 		ask("Slack away", 3, true)
 		time.Sleep(time.Hour)
 		ask("Slack away for long", 4, false)
+	})
+}
+
+// W17: a change of somebody's account counts at once, not only when what is
+// known has become old.
+func TestAChangedPersonIsAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &away{body: `{"ok":true,"user":{"id":"U1"}}`}
+		b := book(a)
+		standing := func(guest bool, calls int32) {
+			t.Helper()
+			got, err := b.Standing(t.Context(), "T1", "U1")
+			if err != nil || got.GetGuest() != guest || a.calls.Load() != calls {
+				t.Errorf("%v, %v after %d calls; want guest %v after %d", got, err, a.calls.Load(), guest, calls)
+			}
+		}
+		standing(false, 1)
+		a.body = `{"ok":true,"user":{"id":"U1","is_restricted":true}}`
+		standing(false, 1)
+		b.Forget("1") // somebody else
+		standing(false, 1)
+		b.Forget("U1")
+		standing(true, 2)
+		a.body = `{"ok":true,"user":{"id":"U1","is_ultra_restricted":true}}`
+		time.Sleep(6 * time.Minute)
+		standing(true, 3)
 	})
 }

@@ -7,5 +7,6 @@
 // argument. Storing and asking is internal/inbox, telling Slack is
 // internal/reply. Only slack-ingress uses it. Invariants: every delivery of one
 // request has one identity; a response URL, a token or a raw trigger id never
-// enters an Envelope; a message that no person typed never becomes a Request.
+// enters an Envelope; a message that no person typed never becomes a Request,
+// unless it is Slack's own reminder, whose Envelope says so.
 package request

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/slipway-hq/slipway/domain/grammar"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
 
@@ -47,6 +48,7 @@ type message struct {
 const (
 	typeMention = "app_mention"
 	typeMessage = "message"
+	typePerson  = "user_change"
 	// fileShare is the one subtype that a person types: a text beside a file.
 	// Every other is dropped, for edits and broadcasts have been used to slip
 	// commands past checks.
@@ -73,6 +75,9 @@ func DecodeEvent(body []byte, received time.Time) (Delivery, error) {
 	case len(e.Event) == 0 || string(e.Event) == nullLiteral:
 		return ignored("null_event"), nil
 	}
+	if person := changedPerson(e.Event); person != "" {
+		return Delivery{Person: person}, nil
+	}
 	var m message
 	if json.Unmarshal(e.Event, &m) != nil {
 		return ignored("unreadable_event"), nil
@@ -80,15 +85,37 @@ func DecodeEvent(body []byte, received time.Time) (Delivery, error) {
 	return decodeMessage(e, m, received), nil
 }
 
+// changedPerson is the id of whom a user_change is about; empty for any other event.
+func changedPerson(event []byte) string {
+	var c struct {
+		Type string `json:"type"`
+		User struct {
+			ID string `json:"id"`
+		} `json:"user"`
+	}
+	if json.Unmarshal(event, &c) != nil || c.Type != typePerson {
+		return ""
+	}
+	return clean(c.User.ID)
+}
+
 func decodeMessage(e eventEnvelope, m message, received time.Time) Delivery {
+	if text, ok := reminder(e, m); ok {
+		return Delivery{Request: remembered(e, m, text, received)}
+	}
 	if why := unwanted(e, m); why != "" {
 		return ignored(why)
 	}
-	team := workspace(e)
 	text, addressed := addressee(e, m)
 	if !addressed {
 		return ignored("not_for_us")
 	}
+	return Delivery{Request: asked(e, m, text, received)}
+}
+
+// asked is the request that a person's message makes.
+func asked(e eventEnvelope, m message, text string, received time.Time) *Request {
+	team := workspace(e)
 	// One mention comes as app_mention and as message, with one ts and two
 	// event ids: the ts is the identity.
 	env := envelope(received, "message", team, m.Channel, m.TS)
@@ -98,11 +125,11 @@ func decodeMessage(e eventEnvelope, m message, received time.Time) Delivery {
 		ThreadTs: clean(m.ThreadTS), MessageTs: clean(m.TS),
 	}
 	env.Body = sentence(CommandMention, text)
-	return Delivery{Request: &Request{
+	return &Request{
 		Kind:     Mention,
 		Envelope: env,
 		Reply:    Reply{Channel: m.Channel, User: m.User, Thread: firstOf(m.ThreadTS, m.TS), AskedIn: m.ThreadTS},
-	}}
+	}
 }
 
 // unwanted says in one word why a message starts nothing, or nothing.
@@ -155,16 +182,15 @@ func userTeam(e eventEnvelope, m message) string {
 
 // addressee returns the sentence behind our name, and whether it is for us at
 // all: an app_mention always is, a direct message too, any other message only
-// when it begins with our name.
+// when it begins with our name. What stands before our last name is dropped,
+// lines included; mentions of others stay, for they may be arguments.
 func addressee(e eventEnvelope, m message) (string, bool) {
+	us := known(e)
 	user, rest, named := leadingMention(m.Text)
-	us := ours(e)
-	if len(us) == 0 {
-		us = e.AuthedUsers
-	}
+	behind, mentioned := grammar.AfterMention(m.Text, us...)
 	switch {
-	case named && slices.Contains(us, user):
-		return rest, true
+	case named && slices.Contains(us, user), mentioned && m.Type == typeMention, mentioned && m.ChannelType == channelIM:
+		return strings.TrimSpace(behind), true
 	case m.Type == typeMention && named && len(us) == 0:
 		return rest, true
 	case m.Type == typeMention || m.ChannelType == channelIM:
@@ -172,6 +198,14 @@ func addressee(e eventEnvelope, m message) (string, bool) {
 	default:
 		return "", false
 	}
+}
+
+// known are our own users, as far as the event says.
+func known(e eventEnvelope) []string {
+	if us := ours(e); len(us) > 0 {
+		return us
+	}
+	return e.AuthedUsers
 }
 
 // leadingMention splits "<@U1> rest" and "<@U1|name> rest".

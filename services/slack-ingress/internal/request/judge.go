@@ -22,7 +22,8 @@ const (
 // Verdict is what a request needs.
 type Verdict struct {
 	Need Need
-	// Answer is what to Say.
+	// Answer is what to Say; with Ask, what to say when nobody answers, if there
+	// is something.
 	Answer *commandv1.Answer
 	// Deploys is true when a stored request becomes a run of its own, whose
 	// id follows from its identity.
@@ -46,8 +47,11 @@ func Judge(env *commandv1.Envelope) Verdict {
 		return Verdict{Need: Say, Answer: notUnderstood(err)}
 	}
 	switch {
-	case said.Verb == grammar.VerbHelp:
+	case said.Verb == grammar.VerbHelp && grammar.IsTopic(said.Topic):
 		return Verdict{Need: Say, Answer: private(grammar.Escape(grammar.Help(said.Topic)))}
+	case said.Verb == grammar.VerbHelp:
+		// The namespaces are the orchestrator's to list; the words are known here.
+		return Verdict{Need: Ask, Answer: private(grammar.Escape(grammar.Help("")))}
 	case said.Verb.Mutates():
 		return Verdict{Need: Store, Deploys: said.Verb == grammar.VerbDeploy}
 	default:

@@ -32,9 +32,20 @@ func TestWhatChangesSomethingIsStored(t *testing.T) {
 		"status":         {said("/check_status", ""), request.Ask, false},
 		"lanes":          {said("/slipway", "lanes"), request.Ask, false},
 		"logs":           {said("/slipway", "logs d-abcde"), request.Ask, false},
-		"help":           {said("/slipway", "help"), request.Say, false},
-		"nothing":        {said("/slipway", ""), request.Say, false},
-		"unknown":        {said("/slipway", "frobnicate"), request.Say, false},
+		"help":           {said("/slipway", "help"), request.Ask, false},
+		"help on a verb": {said("/slipway", "help retry"), request.Say, false},
+		"nothing":        {said("/slipway", ""), request.Ask, false},
+		"unknown":        {said("/slipway", "frobnicate!"), request.Say, false},
+		"job":            {said("@", "web deploy --in 5m"), request.Store, false},
+		"namespace help": {said("@", "web help"), request.Ask, false},
+		"hold":           {said("@", "hold web/deploy 11:20-11:30"), request.Store, false},
+		"release":        {said("@", "release web/deploy"), request.Store, false},
+		"schedule":       {said("@", "schedule pause web/nightly"), request.Store, false},
+		"away":           {said("@", "ooo off"), request.Store, false},
+		"schedules":      {said("@", "schedules"), request.Ask, false},
+		"jobs":           {said("@", "jobs"), request.Ask, false},
+		"history":        {said("@", "history web"), request.Ask, false},
+		"two lines":      {said("@", "web deploy\nnow"), request.Say, false},
 		"too long":       {said("/deploy", strings.Repeat("x", 10000)), request.Say, false},
 		"press cancel":   {pressed("cancel"), request.Store, false},
 		"press retry":    {pressed("retry"), request.Store, false},
@@ -67,6 +78,24 @@ func TestWordsNameTheRunOnlyWhenThereWillBeOne(t *testing.T) {
 		}
 		if a := words(cancel, request.Judge(cancel)); a.GetRun() != "" || strings.Contains(a.GetText(), "d-") {
 			t.Errorf("cancel: %v, want no id", a)
+		}
+	}
+}
+
+func TestHelpHasWordsEvenWhenNobodyAnswers(t *testing.T) {
+	if v := request.Judge(said("/slipway", "help web")); !strings.Contains(v.Answer.GetText(), "deploy") {
+		t.Errorf("verdict %+v", v)
+	}
+	if v := request.Judge(said("/slipway", "status")); v.Answer != nil {
+		t.Errorf("verdict %+v", v)
+	}
+}
+
+func TestWordsOfAJobPromiseNoRun(t *testing.T) {
+	job := said("@", "web deploy")
+	for _, words := range []func(*commandv1.Envelope, request.Verdict) *commandv1.Answer{request.Stored, request.NotConfirmed} {
+		if a := words(job, request.Judge(job)); a.GetRun() != "" || a.GetText() == "" || strings.Contains(a.GetText(), "card") {
+			t.Errorf("job: %v", a)
 		}
 	}
 }

@@ -55,6 +55,9 @@ type Delivery struct {
 	Ignored string
 	// Suggestion asks for menu options, of which we have none.
 	Suggestion bool
+	// Person is the user id of somebody whose account changed: what is known of
+	// them is not true any more.
+	Person string
 }
 
 func ignored(why string) Delivery { return Delivery{Ignored: why} }

@@ -34,7 +34,7 @@ func NotConfirmed(env *commandv1.Envelope, v Verdict) *commandv1.Answer {
 		answer.Run = id
 		return answer
 	}
-	return coded(CodeNotConfirmed, "I could *not confirm* that your request was stored. If it got through it will show in the run's card: look with `/check_status` before you ask again.")
+	return coded(CodeNotConfirmed, "I could *not confirm* that your request was stored. If it got through its effect shows in `/check_status`: look there before you ask again.")
 }
 
 // Stored is said when the request is durable and its first answer is late.
