@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
 
@@ -69,10 +71,11 @@ func pass(s State, c Pass) ([]*eventv1.Event, error) {
 	if s.Has(Key(c.Event.GetTeam(), c.Event.GetChannel(), c.Event.GetMessageTs())) {
 		return nil, nil
 	}
+	event := proto.CloneOf(c.Event) // the command may be decided again
 	if s.Away.On(c.Day) && c.Notice != nil {
-		c.Event.AwayNotice = c.Notice(*s.Away)
+		event.AwayNotice = c.Notice(*s.Away)
 	}
-	return []*eventv1.Event{{Kind: &eventv1.Event_MessageRelayed{MessageRelayed: c.Event}}}, nil
+	return []*eventv1.Event{{Kind: &eventv1.Event_MessageRelayed{MessageRelayed: event}}}, nil
 }
 
 func goAway(s State, c GoAway) ([]*eventv1.Event, error) {
