@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/slipway-hq/slipway/domain/grammar"
 )
@@ -168,6 +170,9 @@ func (k *checker) gives(base []string, key, name string, job Job, fixed map[stri
 func (k *checker) overlapping(commands []Command, all []sentence) {
 	for i, later := range all {
 		for _, earlier := range all[:i] {
+			if apart(earlier.text, later.text) {
+				continue
+			}
 			example, both := grammar.Overlap(earlier.pattern, later.pattern)
 			if !both {
 				continue
@@ -175,6 +180,35 @@ func (k *checker) overlapping(commands []Command, all []sentence) {
 			k.overlap(commands, earlier, later, example)
 		}
 	}
+}
+
+// apart says cheaply of most pairs that nothing fits both: their first or last
+// words are literal and differ.
+func apart(a, b string) bool {
+	left, right := strings.Fields(a), strings.Fields(b)
+	differ := func() bool {
+		for i := range min(len(left), len(right)) {
+			if !literal(left[i]) || !literal(right[i]) {
+				return false
+			}
+			if !strings.EqualFold(left[i], right[i]) {
+				return true
+			}
+		}
+		return false
+	}
+	if differ() {
+		return true
+	}
+	slices.Reverse(left)
+	slices.Reverse(right)
+	return differ()
+}
+
+// literal says whether a word of a match certainly stands for itself: grammar
+// reads some characters beyond ASCII as others.
+func literal(word string) bool {
+	return strings.IndexFunc(word, func(r rune) bool { return r == '[' || r >= utf8.RuneSelf }) < 0
 }
 
 func (k *checker) overlap(commands []Command, earlier, later sentence, example string) {

@@ -70,7 +70,7 @@ const (
 	DefaultConcurrency  = 1
 )
 
-// Config is everything that may be deployed, as plain data.
+// Config is everything that may be deployed or run, as plain data.
 type Config struct {
 	Defaults     Defaults
 	Services     map[string]Service

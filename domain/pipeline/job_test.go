@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/prototext"
 	"pgregory.net/rapid"
 
+	"github.com/slipway-hq/slipway/domain/grammar"
 	"github.com/slipway-hq/slipway/domain/pipeline"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
@@ -256,5 +257,92 @@ func TestTheConfigurationOfJobsIsGood(t *testing.T) {
 		if faults := c.Check(); len(faults) > 0 {
 			t.Error(faults)
 		}
+	}
+}
+
+// commands is a namespace whose one job needs nothing.
+func commands(list ...pipeline.Command) pipeline.Config {
+	for i := range list {
+		list[i].Job = "j"
+	}
+	text := pipeline.Param{Parameter: pipeline.Parameter{Default: new("")}}
+	return pipeline.Config{Namespaces: map[string]pipeline.Namespace{"n": {
+		Jobs:     map[string]pipeline.Job{"j": {Shell: "echo {a} {b}", Params: map[string]pipeline.Param{"a": text, "b": text}}},
+		Commands: list,
+	}}}
+}
+
+func TestOverlappingCommandsMustSayWhichComesFirst(t *testing.T) {
+	type C = pipeline.Command
+	for name, story := range map[string]struct {
+		list []C
+		says string
+	}{
+		"apart":            {[]C{{Match: "show [a]"}, {Match: "list [a]"}}, ""},
+		"overlap":          {[]C{{Match: "show [a]"}, {Match: "show all"}}, `"show all" and "show [a]" both fit "show all"`},
+		"overridden":       {[]C{{Match: "show [a]"}, {Match: "show all", Overrides: []string{"show [a]"}}}, ""},
+		"the wrong way":    {[]C{{Match: "show [a]", Overrides: []string{"show all"}}, {Match: "show all"}}, `"show all" can never be reached`},
+		"needless":         {[]C{{Match: "show [a]", Overrides: []string{"list"}}, {Match: "list"}}, "this settles nothing"},
+		"unknown":          {[]C{{Match: "show [a]", Overrides: []string{"lst"}}, {Match: "list"}}, `no command with the match "lst"`},
+		"itself":           {[]C{{Match: "show [a]", Overrides: []string{"show [a]"}}}, "cannot override itself"},
+		"each other":       {[]C{{Match: "[a] x", Overrides: []string{"x [a]"}}, {Match: "x [a]", Overrides: []string{"[a] x"}}}, "override each other"},
+		"in a circle":      {[]C{{Match: "[a] y z", Overrides: []string{"x [a] z"}}, {Match: "x [a] z", Overrides: []string{"x y [a]"}}, {Match: "x y [a]", Overrides: []string{"[a] y z"}}}, "by way of others"},
+		"other case":       {[]C{{Match: "show"}, {Match: "SHOW"}}, "says the same"},
+		"an alias":         {[]C{{Match: "show", Aliases: []string{"list [a]"}}}, "same parameters"},
+		"aliases overlap":  {[]C{{Match: "show", Aliases: []string{"list"}}, {Match: "list [a]", Aliases: []string{"list"}}}, "same parameters"},
+		"alias and match":  {[]C{{Match: "show", Aliases: []string{"list it"}}, {Match: "list [a]"}}, `both fit "list it"`},
+		"alias overridden": {[]C{{Match: "show", Aliases: []string{"list it"}, Overrides: []string{"list [a]"}}, {Match: "list [a]"}}, ""},
+		"help":             {[]C{{Match: "Help"}}, "could never be reached"},
+		"anything":         {[]C{{Match: "[a]"}}, ""},
+		"two spaces":       {[]C{{Match: "say  [a]"}, {Match: "say [b]"}}, "says the same"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			faults := fmt.Sprintf("%q", commands(story.list...).Check())
+			faults = strings.ReplaceAll(faults, `\"`, `"`)
+			if story.says == "" && faults != "[]" || !strings.Contains(faults, story.says) {
+				t.Errorf("got %s, want %q", faults, story.says)
+			}
+		})
+	}
+}
+
+// TestQuickComparisonMissesNothing: any two matches that overlap are compared.
+func TestQuickComparisonMissesNothing(t *testing.T) {
+	word := rapid.SampledFrom([]string{"a", "A", "b", "[p]", "x[q]", "[r]y", "xy"})
+	match := rapid.Map(rapid.SliceOfN(word, 1, 4), func(words []string) string { return strings.Join(words, " ") })
+	rapid.Check(t, func(t *rapid.T) {
+		one, two := match.Draw(t, "one"), match.Draw(t, "two")
+		p, err := grammar.CompilePattern(one)
+		if err != nil {
+			return
+		}
+		q, err := grammar.CompilePattern(two)
+		if err != nil {
+			return
+		}
+		example, both := grammar.Overlap(p, q)
+		faults := fmt.Sprint(commands(pipeline.Command{Match: one}, pipeline.Command{Match: two}).Check())
+		if said := strings.Contains(faults, "both fit") || strings.Contains(faults, "says the same"); said != both {
+			t.Fatalf("%q and %q overlap (%q) %t: %s", one, two, example, both, faults)
+		}
+	})
+}
+
+// TestManyCommandsAreComparedInTime: as many as the bounds allow, all alike.
+func TestManyCommandsAreComparedInTime(t *testing.T) {
+	var list []pipeline.Command
+	for i := range pipeline.MaxCommands {
+		list = append(list, pipeline.Command{Match: fmt.Sprintf("please %s [a] and then [b] as number-%03d, thank you", strings.Repeat("very ", 20), i)})
+	}
+	start := time.Now()
+	if faults := commands(list...).Check(); len(faults) > 0 {
+		t.Error(faults[0])
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("took %s", took)
+	}
+	list = append(list, list...)
+	if faults := fmt.Sprint(commands(list...).Check()); !strings.Contains(faults, "at most 200 are allowed") {
+		t.Errorf("%.200s", faults)
 	}
 }

@@ -14,7 +14,7 @@ type Refusal struct {
 	// door escapes it when showing it.
 	Sentence string
 	// Suggestions are words that would have been understood, nearest first:
-	// services, environments or values, as Code says.
+	// services, environments, namespaces, jobs or values, as Code says.
 	Suggestions []string
 }
 

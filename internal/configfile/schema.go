@@ -12,7 +12,7 @@ func Schema() []byte {
 	schema := document().schema
 	schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	schema["title"] = "slipway.yaml"
-	schema["description"] = "What Slipway may deploy, where, and how."
+	schema["description"] = "What Slipway may deploy or run, where, and how."
 	out, err := json.MarshalIndent(schema, "", "  ")
 	if err != nil {
 		panic(fmt.Sprintf("configfile: the table of keys has no JSON form: %v", err)) // maps of plain values always have one
