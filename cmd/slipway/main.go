@@ -11,6 +11,9 @@
 // cannot steer the terminal.
 package main
 
-import "os"
+import (
+	"os"
+	_ "time/tzdata" // schedules and holds name zones, also where no zoneinfo is installed: in a bare container
+)
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

@@ -80,11 +80,13 @@ type Tick struct {
 	Now     time.Time
 }
 
-// Pausing stops the clock. Doing so again changes nothing.
-type Pausing struct{ Reason string }
+// Pausing stops the clock. Doing so again changes nothing, nor does a request
+// that is delivered again after somebody else has resumed it: Command is its id,
+// which the commit must carry, too; it may be empty.
+type Pausing struct{ Command, Reason string }
 
 // Resuming starts it again; what was missed meanwhile follows the misfire policy.
-type Resuming struct{ Reason string }
+type Resuming struct{ Command, Reason string }
 
 // Trigger asks for one run now, paused or not. Key is the request's own: the same
 // one means the same run. The commit must carry it as its command id.
@@ -146,11 +148,11 @@ func Decide(s State, c Command) ([]*eventv1.Event, error) {
 	}
 	switch c := c.(type) {
 	case Pausing:
-		if s.Paused == nil {
+		if s.Paused == nil && !s.heard(c.Command) {
 			return []*eventv1.Event{paused(s.Name, c.Reason)}, nil
 		}
 	case Resuming:
-		if s.Paused != nil {
+		if s.Paused != nil && !s.heard(c.Command) {
 			return []*eventv1.Event{{Kind: &eventv1.Event_ScheduleResumed{ScheduleResumed: &eventv1.ScheduleResumed{Schedule: s.Name, Reason: c.Reason}}}}, nil
 		}
 	case Trigger:

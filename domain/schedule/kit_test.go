@@ -36,8 +36,13 @@ func (w *world) do(c schedule.Command) ([]*eventv1.Event, error) {
 	}
 	w.sequence++
 	commit := &eventv1.Commit{Events: events, Time: timestamppb.New(w.now), Actor: &eventv1.Principal{Kind: eventv1.Principal_KIND_SLACK_USER, User: "U1"}}
-	if t, ok := c.(schedule.Trigger); ok {
-		commit.CommandId = t.Key
+	switch c := c.(type) {
+	case schedule.Trigger:
+		commit.CommandId = c.Key
+	case schedule.Pausing:
+		commit.CommandId = c.Command
+	case schedule.Resuming:
+		commit.CommandId = c.Command
 	}
 	w.history = append(w.history, commit)
 	w.state = schedule.FoldCommit(w.state, w.sequence, commit)

@@ -16,6 +16,9 @@ const (
 	// nobody was there all the time, is not started any more: its run's history may
 	// be archived, and nobody expects it.
 	KeepFor = 7 * 24 * time.Hour
+	// keepCommands bounds the pauses and resumptions that are known again when they
+	// are delivered twice: more than people say while one is under way.
+	keepCommands = 8
 )
 
 // State is what the events of one schedule say. Slices are replaced, never
@@ -34,6 +37,8 @@ type State struct {
 	Through time.Time
 	// Paused is nil while the clock counts.
 	Paused *Pause
+	// Commands are the ids of the newest requests to pause and to resume.
+	Commands []string
 	// Last is the newest tick that became a run; nil before the first.
 	Last *Firing
 	// Skipped counts ticks that were missed and not run, since the beginning.
@@ -114,10 +119,25 @@ func Fold(s State, c *eventv1.Commit, e *eventv1.Event) State {
 		return s.fired(c, k.ScheduleFired)
 	case *eventv1.Event_SchedulePaused:
 		s.Paused = &Pause{By: c.GetActor(), Reason: k.SchedulePaused.GetReason(), At: c.GetTime().AsTime()}
+		s.Commands = remember(s.Commands, c.GetCommandId())
 	case *eventv1.Event_ScheduleResumed:
 		s.Paused = nil
+		s.Commands = remember(s.Commands, c.GetCommandId())
 	}
 	return s
+}
+
+func remember(ids []string, id string) []string {
+	if id == "" {
+		return ids
+	}
+	ids = append(slices.Clone(ids), id)
+	return ids[max(0, len(ids)-keepCommands):]
+}
+
+// heard tells whether a request was decided on.
+func (s State) heard(command string) bool {
+	return command != "" && slices.Contains(s.Commands, command)
 }
 
 func (s State) armed(e *eventv1.ScheduleArmed) State {

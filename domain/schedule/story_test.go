@@ -78,9 +78,9 @@ func (w *world) command(t *testing.T, l story.Line) schedule.Command {
 	case "tick":
 		return schedule.Tick{Spec: w.spec, Misfire: w.misfire, Now: w.now}
 	case "pause":
-		return schedule.Pausing{Reason: l.Arg("reason", "because")}
+		return schedule.Pausing{Command: l.Arg("id", ""), Reason: l.Arg("reason", "because")}
 	case "resume":
-		return schedule.Resuming{Reason: l.Arg("reason", "because")}
+		return schedule.Resuming{Command: l.Arg("id", ""), Reason: l.Arg("reason", "because")}
 	case "trigger":
 		return schedule.Trigger{Key: l.Arg("key", "k1"), Now: w.now}
 	case "backfill":

@@ -10,6 +10,7 @@ import (
 	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/domain/identity"
 	"github.com/slipway-hq/slipway/domain/run"
+	"github.com/slipway-hq/slipway/domain/schedule"
 	"github.com/slipway-hq/slipway/internal/eventlog"
 )
 
@@ -21,6 +22,8 @@ var apiCodes = []struct {
 }{
 	{run.ErrIdentity.Code, connect.CodeAlreadyExists},
 	{run.ErrAbsent.Code, connect.CodeNotFound},
+	{schedule.ErrAbsent.Code, connect.CodeNotFound},
+	{schedule.ErrMany.Code, connect.CodeOutOfRange},
 	{"E-POLICY-", connect.CodePermissionDenied},
 	{"E-RUN-", connect.CodeFailedPrecondition},
 	{"E-STEP-", connect.CodeFailedPrecondition},

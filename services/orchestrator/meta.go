@@ -14,7 +14,7 @@ import (
 
 // apiServices are what reflection lists and health answers for.
 var apiServices = []string{
-	apiv1connect.RunServiceName, apiv1connect.LaneServiceName, apiv1connect.SystemServiceName, healthService,
+	apiv1connect.RunServiceName, apiv1connect.LaneServiceName, apiv1connect.JobServiceName, apiv1connect.SystemServiceName, healthService,
 }
 
 // meta mounts reflection and health, which gRPC tools expect.

@@ -64,6 +64,7 @@ type Orchestrator struct {
 	desk       *desk
 	intake     *intake
 	dispatcher *dispatcher
+	scheduler  *scheduler
 	bucket     *lease.Bucket
 	watch      *lease.Watch
 	adopted    atomic.Pointer[adopted]
@@ -101,6 +102,7 @@ func New(cfg Config, deps Deps) (*Orchestrator, error) {
 	o.dispatcher = newDispatcher(deps.Log, o.logger, deps.Now, m)
 	o.dispatcher.proj, o.dispatcher.lapsed, o.dispatcher.hints = o.proj, o.watch.Lapsed, deps.Conn.Publish
 	o.dispatcher.settings = o.settings
+	o.scheduler = newScheduler(o.desk, o.logger)
 	if err := o.serve(logs); err != nil {
 		return nil, err
 	}
@@ -125,6 +127,7 @@ func (o *Orchestrator) serve(logs *logReader) error {
 	mount := func(path string, h http.Handler) { o.handlers[path] = g.wrap(h) }
 	mount(apiv1connect.NewRunServiceHandler(runs, options...))
 	mount(apiv1connect.NewLaneServiceHandler(lanes, options...))
+	mount(apiv1connect.NewJobServiceHandler(&jobAPI{run: runs, desk: o.desk}, options...))
 	mount(apiv1connect.NewSystemServiceHandler(system, options...))
 	o.meta(mount, options...)
 	o.handlers[runlog.PagePath] = &logPage{guard: g, link: o.cfg.Logs.Link(), view: o.view, proj: o.proj, logs: logs, now: o.deps.Now, open: make(chan struct{}, maxPages)}
@@ -181,7 +184,7 @@ func (o *Orchestrator) Run(ctx context.Context, ready func()) error {
 		if err := o.configure(ctx); err != nil {
 			return err
 		}
-		group.Go(func() error { return o.bucket.Office("dispatcher", o.deps.Holder).Run(ctx, o.dispatcher.run) })
+		group.Go(func() error { return o.bucket.Office("dispatcher", o.deps.Holder).Run(ctx, o.office) })
 		group.Go(func() error { return o.intake.run(ctx) })
 		group.Go(func() error { return o.intake.queries(ctx) })
 		group.Go(func() error { return o.janitor(ctx) })
@@ -197,6 +200,14 @@ func (o *Orchestrator) Run(ctx context.Context, ready func()) error {
 		return nil
 	}
 	return err
+}
+
+// office is what one replica does for all: it works the lanes and the clock.
+func (o *Orchestrator) office(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return o.dispatcher.run(ctx) })
+	group.Go(func() error { return o.scheduler.run(ctx) })
+	return group.Wait()
 }
 
 // settings are a lane's limits in force.

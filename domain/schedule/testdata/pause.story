@@ -86,3 +86,24 @@ commit 108
 next 01-02 15:15:00
 last 01-02 13:00:00 as j-punf2
 3 skipped in all
+
+# a request to pause that is delivered again after somebody resumed changes nothing
+pause id=c1
+resume id=c2
+pause id=c1
+resume id=c2
+show
+----
+commit 109
+  SchedulePaused: because
+----
+commit 110
+  ScheduleResumed: because
+----
+nothing to do
+----
+nothing to do
+----
+next 01-02 15:15:00
+last 01-02 13:00:00 as j-punf2
+3 skipped in all
