@@ -363,12 +363,12 @@ func (b *Board) Due(l *Live) (run.Yield, bool) {
 // whether one does now.
 func (b *Board) Held(l *Live, now time.Time) (last time.Time, held bool) {
 	ln := b.lanes[l.State.Plan.GetLane()]
-	if ln == nil || l.Grant != 0 {
+	if ln == nil {
 		return time.Time{}, false
 	}
 	job := l.candidate().Job
 	_, _, held = ln.State.Held(job, now)
-	return ln.State.LastHeld(job, now), held && l.State.DespiteHold == "" || ln.State.Change.Paused
+	return ln.State.LastHeld(job, now), l.Grant == 0 && (held && l.State.DespiteHold == "" || ln.State.Change.Paused)
 }
 
 // Equal is a run that waits or holds a slot in the lane under a dedupe key; empty

@@ -405,7 +405,7 @@ func subjectOf(e *commandv1.Envelope) policy.Subject {
 	st := e.GetStanding()
 	return policy.Subject{
 		Kind: policy.KindSlack, Team: e.GetPrincipal().GetTeam(), User: e.GetPrincipal().GetUser(),
-		Known: st.GetKnown(), Guest: st.GetGuest(), Bot: st.GetBot(), Deleted: st.GetDeleted(),
+		Known: st.GetKnown(), Guest: st.GetGuest(), Bot: st.GetBot(), Deleted: st.GetDeleted(), Reminder: st.GetReminder(),
 		Stranger: st.GetStranger() || e.GetPrincipal().GetTeam() != e.GetOrigin().GetTeam(),
 	}
 }

@@ -245,15 +245,18 @@ func (d *desk) retry(ctx context.Context, who asker, old, key string) (run.State
 	if err != nil {
 		return s, err
 	}
-	underway := s.RetryOf != "" && !s.Status.Ended() && key == ""
-	if err := retriable(s); err != nil && !underway {
-		return s, err
-	}
 	cfg := d.config()
 	if cfg == nil {
 		return s, errNoConfig
 	}
-	if err := d.mayRetry(cfg, who, s); err != nil || underway {
+	if err := d.mayRetry(cfg, who, s); err != nil {
+		return s, err
+	}
+	underway := s.RetryOf != "" && !s.Status.Ended() && key == ""
+	if underway {
+		return s, nil
+	}
+	if err := retriable(s); err != nil {
 		return s, err
 	}
 	id := identity.RunID(kind, request)

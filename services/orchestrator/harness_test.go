@@ -44,6 +44,7 @@ lanes:
 type house struct {
 	t        *testing.T
 	ctx      context.Context
+	config   string
 	log      *memlog.Log
 	replicas []*replica
 
@@ -64,9 +65,15 @@ type replica struct {
 // inHouse runs test in a bubble with so many replicas, all dispatching.
 func inHouse(t *testing.T, replicas int, test func(h *house)) {
 	t.Helper()
+	inHouseOf(t, testConfig, replicas, test)
+}
+
+// inHouseOf is inHouse with another configuration.
+func inHouseOf(t *testing.T, config string, replicas int, test func(h *house)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		h := &house{t: t, ctx: ctx, log: memlog.New(), lapsed: map[string]bool{}}
+		h := &house{t: t, ctx: ctx, config: config, log: memlog.New(), lapsed: map[string]bool{}}
 		var group sync.WaitGroup
 		for range replicas {
 			r := h.replica()
@@ -81,7 +88,7 @@ func inHouse(t *testing.T, replicas int, test func(h *house)) {
 }
 
 func (h *house) replica() *replica {
-	cfg, problems := configfile.Parse("test.yaml", []byte(testConfig))
+	cfg, problems := configfile.Parse("test.yaml", []byte(h.config))
 	if len(problems) > 0 {
 		h.t.Fatal(problems.Err())
 	}
