@@ -56,19 +56,18 @@ func arguments(s *run.State) string {
 // asker says who or what asked: a person, a webhook, the clock, or a caller of
 // the API.
 func asker(s *run.State) string {
-	if m := mention(s.Requester.GetUser()); m != "" {
-		return m
-	}
-	source := s.Origin.GetSource()
 	text := ""
 	switch s.Origin.GetDoor() {
 	case eventv1.Origin_DOOR_WEBHOOK:
-		text = strings.TrimSpace("webhook " + source)
+		text = strings.TrimSpace("webhook " + s.Origin.GetSource())
 	case eventv1.Origin_DOOR_SCHEDULE:
-		text = strings.TrimSpace("schedule " + source)
+		text = strings.TrimSpace("schedule " + s.Origin.GetSource())
 	case eventv1.Origin_DOOR_REMINDER:
 		text = "a reminder"
 	case eventv1.Origin_DOOR_UNSPECIFIED, eventv1.Origin_DOOR_SLASH_COMMAND, eventv1.Origin_DOOR_MENTION, eventv1.Origin_DOOR_BUTTON, eventv1.Origin_DOOR_API:
+		if m := mention(s.Requester.GetUser()); m != "" {
+			return m
+		}
 		text = "api:" + s.Requester.GetName()
 	}
 	return linked(s.Origin.GetUrl(), text)

@@ -26,7 +26,7 @@ func Report(v View, o Output) (Message, bool) {
 	case run.Cancelled:
 		return v.cancelled(), !v.quietly()
 	case run.Refused:
-		return Message{Text: fmt.Sprintf("⛔ %s%s %s, asked by %s, was refused: %s", v.told(nil), what(s), grammar.Code(v.Short), asker(s), flat(s.Reason, maxReason))}, true
+		return Message{Text: fmt.Sprintf("%s⛔ %s %s, asked by %s, was refused: %s", v.told(nil), what(s), grammar.Code(v.Short), asker(s), flat(s.Reason, maxReason))}, true
 	default:
 		return Message{}, false
 	}

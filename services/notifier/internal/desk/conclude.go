@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"github.com/slipway-hq/slipway/domain/board"
@@ -78,33 +79,37 @@ func (d *Desk) verdictView(t *track, e *entry) card.View {
 // toldHere are the people who asked in this track's place for what its result
 // answers.
 func (d *Desk) toldHere(t *track) []string {
-	users := []string{t.story.State.Requester.GetUser()}
-	add := func(user string) {
-		for _, u := range users {
-			if u == user {
-				return
+	var users []string
+	add := func(s *run.State) {
+		user, here := s.Requester.GetUser(), d.spotOf(s) == t.spot()
+		if here && user != "" && !background(s.Origin) && !slices.Contains(users, user) {
+			users = append(users, user)
+		}
+	}
+	add(&t.story.State)
+	d.board.Read(func(b *board.Board) {
+		l, ok := b.Live(t.result().State.ID)
+		if !ok {
+			return // long ago: whoever else asked has their reaction
+		}
+		for _, id := range l.Merged {
+			if other, ok := b.Live(id); ok {
+				add(&other.State)
 			}
 		}
-		users = append(users, user)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for id := range d.merged[t.result().State.ID] {
-		if other := d.tracks[id]; other != nil && other != t && other.job.channel != "" && other.spot() == t.spot() {
-			add(other.story.State.Requester.GetUser())
-		}
-	}
+	})
 	return users
+}
+
+// spotOf is the place of a request, as far as its channel's id is known.
+func (d *Desk) spotOf(s *run.State) spot {
+	return spot{d.names.id(s.Origin.GetChannel()), s.Origin.GetThreadTs()}
 }
 
 // sharesSpot tells whether a merged run was asked for where the one was that
 // executed for it.
 func (d *Desk) sharesSpot(t *track) bool {
-	if t.job.leader == nil {
-		return false
-	}
-	o := t.job.leader.State.Origin
-	return t.spot() == spot{d.names.id(o.GetChannel()), o.GetThreadTs()}
+	return t.job.leader != nil && d.spotOf(&t.job.leader.State) == t.spot()
 }
 
 // failed tells whether a run ended so that support may be called.

@@ -138,12 +138,22 @@ func together(b *board.Board, id string) []string {
 
 // speak says, in order and in the place of the request, what there is to say.
 func (d *Desk) speak(ctx context.Context, t *track, v card.View, e *entry) (time.Time, error) {
-	for _, say := range []duty{d.signals, d.ask, d.tellHold, d.tellSource, d.tellNotes, d.conclude, d.escalate, d.lateSignals} {
+	for _, say := range []duty{d.signals, d.ask, d.tellHold, d.tellSource, d.tellNotes, d.cardFirst, d.conclude, d.escalate, d.lateSignals} {
 		if at, err := say(ctx, t, v, e); err != nil || !at.IsZero() {
 			return at, err
 		}
 	}
 	return time.Time{}, nil
+}
+
+// cardFirst posts the card of a run that ended without one and is to have one:
+// where it shows a good end, no line need say so.
+func (d *Desk) cardFirst(ctx context.Context, t *track, v card.View, e *entry) (time.Time, error) {
+	pending := e.card.GetState() == commandv1.Card_STATE_PENDING
+	if !t.over() || !pending && (e.card.GetState() != commandv1.Card_STATE_UNSPECIFIED || d.cardDue(t).IsZero()) {
+		return time.Time{}, nil
+	}
+	return d.showCard(ctx, t, v, e)
 }
 
 // say delivers one message of the run itself to the place of the request.
@@ -170,7 +180,7 @@ func (d *Desk) ask(ctx context.Context, t *track, v card.View, _ *entry) (time.T
 		if m.Kind != card.Asked || t.story.Passed(m) {
 			continue
 		}
-		v.Told = []string{t.story.State.Requester.GetUser()}
+		v.Told = d.toldHere(t)
 		if at, err := d.say(ctx, t, m.Name, func() card.Message { return card.Question(v, m) }); err != nil || !at.IsZero() {
 			return at, err
 		}

@@ -100,6 +100,7 @@ func TestTheCardRuleOfJobs(t *testing.T) {
 	slow := func(w *world, rest func(time.Duration)) {
 		w.begin(jobID)
 		rest(9 * time.Second)
+		w.clock.set(w.clock.Now().Add(9 * time.Second))
 		if n := len(w.said(sandbox.ChannelDeploys)); n != 0 {
 			t.Errorf("%d messages before ten seconds", n)
 		}
