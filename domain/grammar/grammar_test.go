@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -231,7 +232,16 @@ func TestSuggest(t *testing.T) {
 
 func TestHelpNamesEveryVerb(t *testing.T) {
 	all := grammar.Help("")
-	for _, v := range []grammar.Verb{grammar.VerbDeploy, grammar.VerbStatus, grammar.VerbCancel, grammar.VerbRetry, grammar.VerbLogs, grammar.VerbLanes, grammar.VerbHelp} {
+	if got := grammar.Escape(all); strings.HasSuffix(got, "…") {
+		t.Errorf("%d bytes do not fit into one answer", len(all))
+	}
+	for _, v := range []grammar.Verb{
+		grammar.VerbDeploy, grammar.VerbStatus, grammar.VerbCancel, grammar.VerbRetry, grammar.VerbLogs, grammar.VerbLanes, grammar.VerbHelp,
+		grammar.VerbJobs, grammar.VerbHistory, grammar.VerbHold, grammar.VerbRelease, grammar.VerbSchedules, grammar.VerbSchedule, grammar.VerbAway,
+	} {
+		if !slices.Contains(grammar.Words(), string(v)) || !grammar.IsTopic(string(v)) {
+			t.Errorf("%s opens no sentence", v)
+		}
 		if !strings.Contains(all, "`"+grammar.Usage(v)) {
 			t.Errorf("%s is missing", v)
 		}
