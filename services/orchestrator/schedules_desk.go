@@ -69,6 +69,10 @@ func (d *desk) planOf(who asker, name string) (*adopted, planned, error) {
 	times, _ := timetableOf(cfg.config)
 	p, err := times.find(name)
 	if err != nil {
+		maps.DeleteFunc(times, func(_ string, p planned) bool { // names of a restricted namespace are no suggestions
+			return policy.MaySeeJob(cfg.jobRule(p.namespace, p.config.Job), who.subject) != nil
+		})
+		_, err = times.find(name)
 		return cfg, p, err
 	}
 	if denial := policy.MayRunJob(cfg.jobRule(p.namespace, p.config.Job), who.subject, who.origin.GetChannel()); denial != nil {

@@ -493,6 +493,9 @@ func TestScheduleInSlack(t *testing.T) {
 		if a, err := c.schedule(w.ctx, guest, grammar.Sentence{Action: "trigger", Schedule: "night"}); err != nil || !strings.HasPrefix(a.GetCode(), "E-POLICY") {
 			t.Errorf("a guest triggers: %v %v", a, err)
 		}
+		if a, err := c.schedule(w.ctx, guest, grammar.Sentence{Action: "trigger", Schedule: "nigth"}); err != nil || strings.Contains(a.GetText(), "night") {
+			t.Errorf("a guest is told of %q: %v", a.GetText(), err)
+		}
 	})
 }
 
