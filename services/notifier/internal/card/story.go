@@ -27,6 +27,9 @@ const (
 	NameStart      = "start"
 	NameHeld       = "held"
 	NameSource     = "source"
+	// Of a message that is passed on.
+	NameRelay = "relay"
+	NameAway  = "away"
 )
 
 // NoteName is the key of what a job itself said; number counts from 1.

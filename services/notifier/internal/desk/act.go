@@ -13,6 +13,9 @@ import (
 // act does at most one thing for a run and tells when to look at it again: not
 // after now for at once, zero when only a change brings new work.
 func (d *Desk) act(ctx context.Context, t *track) (time.Time, error) {
+	if t.relay != nil {
+		return d.actRelay(ctx, t)
+	}
 	if err := d.refresh(ctx, t); err != nil {
 		return time.Time{}, err
 	}

@@ -146,7 +146,7 @@ func (d *Desk) escalate(ctx context.Context, t *track, v card.View, e *entry) (t
 			return time.Time{}, err
 		}
 		if why = "Its message could not be posted in " + card.Place(t.job.channel) + "."; failure.card.GetTs() != "" {
-			if at := d.permalink(ctx, t, &t.job.failure, failure); !at.IsZero() {
+			if at := d.permalink(ctx, t, &t.job.failure, failure.card.GetChannel(), failure.card.GetTs()); !at.IsZero() {
 				return at, nil
 			}
 			why = "Its message is in " + card.Place(t.job.channel) + "."
@@ -169,7 +169,7 @@ type link struct {
 
 // permalink asks Slack for the address of a message. Zero: it is known, or will
 // never be.
-func (d *Desk) permalink(ctx context.Context, t *track, l *link, e *entry) time.Time {
+func (d *Desk) permalink(ctx context.Context, t *track, l *link, channel, ts string) time.Time {
 	if l.done || l.tries >= maxLinkTries {
 		return time.Time{}
 	}
@@ -178,7 +178,7 @@ func (d *Desk) permalink(ctx context.Context, t *track, l *link, e *entry) time.
 		return at
 	}
 	err := d.call(ctx, t, slackapi.MethodPermalink, "", func(ctx context.Context) (err error) {
-		l.address, err = d.slack.Permalink(ctx, e.card.GetChannel(), e.card.GetTs())
+		l.address, err = d.slack.Permalink(ctx, channel, ts)
 		return err
 	})
 	switch slackapi.OutcomeOf(err) {

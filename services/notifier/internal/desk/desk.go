@@ -83,13 +83,15 @@ type Desk struct {
 	agenda agenda
 	pace   pace
 	names  names
-	rest   time.Time // until log and ledger are asked again
+	passed map[string]uint64 // relays, to the sequence up to which they were looked at
+	rest   time.Time         // until log and ledger are asked again
 
 	mu      sync.Mutex
 	changed map[string]uint64          // runs, to the sequence they changed at
 	shifted map[string]bool            // lanes whose places may have changed
 	waiting map[string]map[string]bool // lane → tracks that wait in it
 	merged  map[string]map[string]bool // run → tracks of runs that it executes for
+	heard   map[string]bool            // relays that changed
 	led     map[string]uint64          // such tracks, to the sequence at which that run changed
 	wake    chan struct{}
 }
@@ -100,7 +102,7 @@ func New(cfg Config, log eventlog.Log, ledger Ledger, objects Objects, b Board, 
 		cfg: cfg, log: log, ledger: ledger, objects: objects, board: b, slack: slack, logger: logger, metrics: newMetrics(),
 		tracks: map[string]*track{}, agenda: newAgenda(), pace: newPace(),
 		changed: map[string]uint64{}, shifted: map[string]bool{}, waiting: map[string]map[string]bool{},
-		merged: map[string]map[string]bool{}, led: map[string]uint64{}, wake: make(chan struct{}, 1),
+		passed: map[string]uint64{}, heard: map[string]bool{}, merged: map[string]map[string]bool{}, led: map[string]uint64{}, wake: make(chan struct{}, 1),
 	}
 	d.pace.off = cfg.NoLimits
 	return d
@@ -124,7 +126,10 @@ func (d *Desk) Observe(c projection.Change) {
 	for id := range d.merged[c.Run] {
 		d.led[id] = max(d.led[id], c.Sequence)
 	}
-	if asked || moved || len(d.merged[c.Run]) > 0 {
+	if c.Relay != "" {
+		d.heard[c.Relay] = true
+	}
+	if asked || moved || c.Relay != "" || len(d.merged[c.Run]) > 0 {
 		select {
 		case d.wake <- struct{}{}:
 		default:
@@ -161,8 +166,8 @@ func (d *Desk) ours(s *run.State) bool {
 // drain takes over what Observe noted.
 func (d *Desk) drain() {
 	d.mu.Lock()
-	changed, shifted, led := d.changed, d.shifted, d.led
-	d.changed, d.shifted, d.led = map[string]uint64{}, map[string]bool{}, map[string]uint64{}
+	changed, shifted, led, heard := d.changed, d.shifted, d.led, d.heard
+	d.changed, d.shifted, d.led, d.heard = map[string]uint64{}, map[string]bool{}, map[string]uint64{}, map[string]bool{}
 	var waiting []string
 	for lane := range shifted {
 		for id := range d.waiting[lane] {
@@ -171,6 +176,7 @@ func (d *Desk) drain() {
 	}
 	d.mu.Unlock()
 	d.followAll(changed)
+	d.relays(heard, func(string) bool { return false })
 	for id, sequence := range led {
 		if t := d.tracks[id]; t != nil {
 			t.job.wanted = max(t.job.wanted, sequence)

@@ -234,7 +234,7 @@ func (d *Desk) announce(ctx context.Context, t *track, v card.View, e *entry) (t
 		return at, err
 	}
 	if shown(e) && e.card.GetTs() != "" {
-		if at := d.permalink(ctx, t, &t.job.cardLink, e); !at.IsZero() {
+		if at := d.permalink(ctx, t, &t.job.cardLink, e.card.GetChannel(), e.card.GetTs()); !at.IsZero() {
 			return at, nil
 		}
 	}

@@ -32,16 +32,16 @@ type signal struct {
 func (d *Desk) signals(ctx context.Context, t *track, _ card.View, _ *entry) (time.Time, error) {
 	s := &t.story.State
 	if !s.Status.Ended() || d.cfg.Now().Sub(s.Finished) < acceptLate {
-		if at := d.signal(ctx, t, &t.job.accepted, s.Plan.GetReport().GetAccepted(), earlyTries); !at.IsZero() {
+		if at := d.signal(ctx, t, &t.job.accepted, t.mark(s.Plan.GetReport().GetAccepted()), earlyTries); !at.IsZero() {
 			return at, nil
 		}
 	}
-	return d.signal(ctx, t, &t.job.ended, t.verdict(), earlyTries), nil
+	return d.signal(ctx, t, &t.job.ended, t.mark(t.verdict()), earlyTries), nil
 }
 
 // lateSignals tries once more what failed, now that Slack has taken the report.
 func (d *Desk) lateSignals(ctx context.Context, t *track, _ card.View, _ *entry) (time.Time, error) {
-	return d.signal(ctx, t, &t.job.ended, t.verdict(), lateTries), nil
+	return d.signal(ctx, t, &t.job.ended, t.mark(t.verdict()), lateTries), nil
 }
 
 // verdict is the emoji of the end; empty before it.
@@ -55,10 +55,17 @@ func (t *track) verdict() string {
 	return card.Reaction(t.result().State.Status)
 }
 
+// mark is a reaction on a message.
+type mark struct{ channel, ts, emoji string }
+
+// mark is a reaction on the request's own message.
+func (t *track) mark(emoji string) mark {
+	return mark{t.job.channel, t.story.State.Origin.GetMessageTs(), emoji}
+}
+
 // signal adds a reaction, once. Zero: it is there, or nothing can be done.
-func (d *Desk) signal(ctx context.Context, t *track, sig *signal, emoji string, tries int) time.Time {
-	ts := t.story.State.Origin.GetMessageTs()
-	if sig.done || sig.tries >= tries || emoji == "" || ts == "" || t.job.channel == "" {
+func (d *Desk) signal(ctx context.Context, t *track, sig *signal, m mark, tries int) time.Time {
+	if sig.done || sig.tries >= tries || m.emoji == "" || m.ts == "" || m.channel == "" {
 		return time.Time{}
 	}
 	now := d.cfg.Now()
@@ -66,7 +73,7 @@ func (d *Desk) signal(ctx context.Context, t *track, sig *signal, emoji string, 
 		return at
 	}
 	err := d.call(ctx, t, slackapi.MethodReact, "", func(ctx context.Context) error {
-		return d.slack.React(ctx, t.job.channel, ts, emoji)
+		return d.slack.React(ctx, m.channel, m.ts, m.emoji)
 	})
 	switch slackapi.OutcomeOf(err) {
 	case slackapi.Limited:
@@ -74,7 +81,7 @@ func (d *Desk) signal(ctx context.Context, t *track, sig *signal, emoji string, 
 		sig.tries++
 	case slackapi.Refused:
 		if !slackapi.Credential(err) {
-			d.logger.Warn("a message gets no reaction", "run", t.id, "reaction", emoji, "error", err)
+			d.logger.Warn("a message gets no reaction", "run", t.id, "reaction", m.emoji, "error", err)
 			sig.done = true
 		}
 	default:

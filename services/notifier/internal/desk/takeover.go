@@ -44,6 +44,13 @@ func (d *Desk) TakeOver(ctx context.Context) error {
 		})
 	})
 	d.followAll(found)
+	all := map[string]bool{}
+	d.board.Read(func(b *board.Board) {
+		for _, name := range b.Relays() {
+			all[name] = true
+		}
+	})
+	d.relays(all, func(id string) bool { return known[id] })
 	return nil
 }
 

@@ -14,9 +14,10 @@ import (
 	"github.com/slipway-hq/slipway/services/notifier/internal/card"
 )
 
-// track is a run whose card is not settled.
+// track is a run whose card is not settled, or a message that is passed on.
 type track struct {
 	id      string
+	relay   *relayed // nil for a run
 	story   card.Story
 	wanted  uint64 // sequence that the story has to reach
 	entries map[string]*entry
