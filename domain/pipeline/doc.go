@@ -5,8 +5,9 @@
 // deployment, ResolveJob for a job): names found, parameters checked,
 // placeholders substituted, defaults applied. What a sentence after a namespace
 // means, when a schedule ticks and which delivery fits a rule is not decided
-// here, only that each is configured so that it can be. Reading slipway.yaml is internal/configfile's work; who may start what is
-// domain/policy's question; what becomes of a plan is domain/run's.
+// here, only that each is configured so that it can be. Reading slipway.yaml is
+// internal/configfile's work; who may start what is domain/policy's question;
+// what becomes of a plan is domain/run's.
 //
 // The orchestrator resolves with it; configfile checks with it and reports
 // each Fault at its line.

@@ -37,6 +37,8 @@ func (p Parameter) value(given string) (string, error) {
 		}
 	case TypeString:
 		return given, p.matches(given)
+	case TypeSecret:
+		return "", errors.New("it is a secret, which nobody gives")
 	}
 	return given, nil
 }
