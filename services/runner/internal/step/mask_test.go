@@ -142,3 +142,26 @@ func TestTailKeepsTheLastLines(t *testing.T) {
 		t.Errorf("tail %q", got)
 	}
 }
+
+func TestTheReportIsRawMaskedAndBounded(t *testing.T) {
+	sink := &memorySink{}
+	c := newCapture(sink, 4, []string{"hunter2-s3cret"}) // what the log takes does not bound the report
+	c.report.limit = 20
+	for _, b := range []string{"a\x00\xff hunt", "er2-s3", "cret b"} {
+		c.streams[0].add([]byte(b), false)
+	}
+	c.streams[1].add([]byte("to stderr"), true)
+	c.streams[0].add([]byte(" and much more than that"), true)
+	if got := string(c.report.head); got != "a\x00\xff *** b and much m" {
+		t.Errorf("report %q", got)
+	}
+	if want := int64(len("a\x00\xff *** b and much more than that")); c.report.total != want {
+		t.Errorf("%d bytes, want %d", c.report.total, want)
+	}
+}
+
+func TestMaskHidesSecretsInOurOwnWords(t *testing.T) {
+	if got := Mask([]string{"hunter2-s3cret"}, "cannot store out/hunter2-s3cret.txt"); got != "cannot store out/***.txt" {
+		t.Error(got)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -409,5 +410,24 @@ func TestProcessResolvesWithFilesButNotSlipwaysOwn(t *testing.T) {
 	}
 	if _, err := (Process{}).File("key"); err == nil {
 		t.Error("a relative path was read")
+	}
+}
+
+func TestEnvFromIsMaskedWhereItLooksSecret(t *testing.T) {
+	res := table{env: map[string]string{
+		"DEPLOY_TOKEN": "hunter2-token", "DB_PASSWORD": "hunter2-pass", "KEY": "hunter2-key", "STORE": "postgres://app:hunter2-url@db/x",
+		"KEYBOARD": "de-latin1", "ZONE": "eu-central", "USE_TOKEN": "true",
+	}}
+	var spec EnvSpec
+	for name := range res.env {
+		spec.From = append(spec.From, Reference{Env: name})
+	}
+	_, secrets, err := (&Workspace{}).Environment(spec, res)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(secrets)
+	if diff := cmp.Diff([]string{"hunter2-key", "hunter2-pass", "hunter2-token", "hunter2-url"}, secrets); diff != "" {
+		t.Error(diff)
 	}
 }
