@@ -57,7 +57,7 @@ func TestThePage(t *testing.T) {
 	if strings.Contains(page, "kill-runner") {
 		t.Error("there is no runner to kill, but a button for it")
 	}
-	for _, file := range []string{"base.css", "message.css", "emoji.js", "render.js", "inspector.js", "composer.js", "app.js"} {
+	for _, file := range []string{"base.css", "message.css", "emoji.js", "render.js", "file.js", "emoji.txt", "inspector.js", "composer.js", "app.js"} {
 		if status, _ := get(t, s.URL()+"/static/"+file); status != 200 {
 			t.Errorf("%s: %d", file, status)
 		}

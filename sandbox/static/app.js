@@ -1,10 +1,14 @@
 "use strict";
 // The page's state and its stream. render.js draws messages, inspector.js the right column, composer.js what is typed.
-const PEOPLE = ["U0REQUEST01", "U0APPROVE01", "U0GUEST0001"];
+// PEOPLE are who one may act as, and FALLBACK are the channels where one of them is taken who cannot see the present one.
+const PEOPLE = ["U0REQUEST01", "U0APPROVE01", "U0ADMIN0001", "U0GUEST0001", "U0SINGLE001", "U0STRANGE01", "U0GONE00001"];
+const FALLBACK = ["C0DEPLOYS01", "C0SHARED001", "C0GENERAL01"];
+// OURS begins the ids of the buttons that the app listens to; a job may print others.
+const OURS = "slipway:";
 const $ = (id) => document.getElementById(id);
 
 const app = {
-  users: new Map(), channels: new Map(), messages: new Map(), views: new Map(), commands: [],
+  users: new Map(), channels: new Map(), messages: new Map(), views: new Map(), commands: [], hints: [],
   me: PEOPLE[0], here: "C0DEPLOYS01", thread: "", unread: new Set(), version: 0, stream: null,
 };
 
@@ -28,8 +32,9 @@ const key = (m) => m.channel + " " + m.ts;
 // ---- loading and the stream
 
 async function load() {
-  const [config, state] = await Promise.all(["config", "state"].map(async (p) => (await fetch("/sandbox/" + p)).json()));
+  const [config, state] = await Promise.all([...["config", "state"].map(async (p) => (await fetch("/sandbox/" + p)).json()), EMOJI.size || loadEmoji()]);
   app.commands = config.commands;
+  app.hints = config.hints.length ? config.hints : ["/check_status", "/slipway help"];
   inspector.ackLimit = config.ack_timeout_ms;
   app.users = new Map(state.users.map((u) => [u.id, u]));
   app.channels = new Map(state.channels.map((c) => [c.id, c]));
@@ -52,6 +57,7 @@ function listen() {
   on("journal", (e) => inspector.add(e));
   on("faults", showFaults);
   on("channel", (c) => { app.channels.set(c.id, c); drawSoon(); });
+  on("user", (u) => { app.users.set(u.id, u); draw(); });
   on("view", (v) => { app.views.set(v.id, v); showView(v); });
   on("reset", () => { stream.close(); load(); });
   stream.onopen = () => { document.body.dataset.live = "true"; trouble(""); };
@@ -101,10 +107,13 @@ function drawSidebar() {
 }
 
 function person(u) {
-  const role = u.is_restricted ? "guest" : "";
-  return el("button", { type: "button", role: "radio", "aria-checked": String(u.id === app.me), "data-testid": "user-" + u.name, onclick: () => become(u.id) },
-    avatar(u.id, u.real_name), el("span", { class: "name" }, u.real_name), el("span", { class: "role" }, role));
+  return el("button", { type: "button", role: "radio", disabled: u.deleted, title: roleHelp(u), "aria-checked": String(u.id === app.me), "data-testid": "user-" + u.name, onclick: () => become(u.id) },
+    avatar(u.id, u.real_name), el("span", { class: "name" }, u.real_name), el("span", { class: "role" }, roleOf(u)));
 }
+
+const roleOf = (u) => (u.deleted ? "deactivated" : u.is_stranger ? "stranger" : u.is_ultra_restricted ? "1-channel guest" : u.is_restricted ? "guest" : u.is_admin ? "admin" : "");
+
+const roleHelp = (u) => ({ deactivated: "Left the workspace: acts no more", stranger: "From another workspace, over a shared channel", "1-channel guest": "A guest of one channel", guest: "A guest of several channels", admin: "An administrator" })[roleOf(u)] || "A full member";
 
 function channelButton(c) {
   const current = c.id === app.here;
@@ -176,11 +185,14 @@ function dayName(ts) {
 }
 
 function welcome(inThread) {
-  if (inThread || app.here !== "C0DEPLOYS01") return el("div", { class: "welcome", "data-key": "welcome" }, el("h2", {}, inThread ? "No replies yet" : "Nothing here yet"), "Say something, or try a command.");
+  if (inThread || app.here !== "C0DEPLOYS01") {
+    const tries = inThread ? [] : app.hints.map((text) => el("li", {}, el("button", { type: "button", class: "try", onclick: () => main.set(text) }, text)));
+    return el("div", { class: "welcome", "data-key": "welcome" }, el("h2", {}, inThread ? "No replies yet" : "Nothing here yet"), "Say something, or try a command.", el("ul", {}, ...tries));
+  }
   const tries = [["/deploy", "deploy the default, or see what there is"], ["/check_status", "what runs and waits now"], ["/slipway help", "everything else"]];
   return el("div", { class: "welcome", "data-key": "welcome" }, el("h2", {}, "Deploy something"),
     "Type a command below, as you would in your workspace. Every run gets one card here that updates itself.",
-    el("ul", {}, ...tries.map(([text, help]) => el("li", {}, el("button", { type: "button", class: "try", onclick: () => main.set(text + " ") }, text), " ", help))));
+    el("ul", {}, ...tries.concat(app.hints.filter((h) => h.startsWith("@")).map((h) => [h, "a job, where people talk"])).map(([text, help]) => el("li", {}, el("button", { type: "button", class: "try", onclick: () => main.set(text + " ") }, text), " ", help))));
 }
 
 function message(m, replies, grouped, sign, inThread) {
@@ -204,14 +216,14 @@ function bodyOf(m) {
   const out = [];
   const edited = m.edits && !isCard(m) ? el("span", { class: "edited" }, " (edited)") : null;
   if (isCard(m)) {
-    const drawer = new Blocks(mrkdwn, (e, block, node) => act(m, e, block, node));
+    const drawer = new Blocks(mrkdwn, (e, block, node) => act(m, e, block, node), (e) => m.for || String(e.action_id || "").startsWith(OURS));
     const card = el("div", { class: "card blocks", "data-testid": "card" }, ...drawer.render(m.blocks));
     card.dataset.mood = mood([...card.children].map((n) => n.textContent.replace(/\s+/g, " ")).join(" "));
     out.push(card);
   } else if (m.blocks?.length) out.push(el("div", { class: "blocks" }, ...new Blocks(mrkdwn, () => {}).render(m.blocks), edited));
   else if (m.text) out.push(el("div", { class: "text" }, ...mrkdwn.render(m.text), edited));
   if (m.attachments) out.push(new Blocks(mrkdwn, () => {}).unknown({ type: "attachments", attachments: m.attachments }));
-  for (const f of m.files || []) out.push(el("a", { class: "file", href: "/sandbox/files/" + encodeURIComponent(f.id), download: f.name }, "📄 ", f.title || f.name, " ", el("small", {}, f.size + " bytes")));
+  for (const f of m.files || []) out.push(fileBox(f));
   return out;
 }
 
@@ -227,8 +239,32 @@ function under(m, replies, inThread) {
 
 function tools(m, inThread) {
   if (m.for) return el("div");
-  const react = ["white_check_mark", "eyes", "tada"].map((name) => el("button", { type: "button", "aria-label": "React with " + name, onclick: () => tryCall("react", { ts: m.ts, name, remove: Boolean(m.reactions?.[name]?.includes(app.me)) }) }, EMOJI.get(name)));
-  return el("div", { class: "hover-tools" }, ...react, inThread ? null : el("button", { type: "button", "data-testid": "reply", onclick: () => openThread(m.thread_ts || m.ts) }, "Reply"));
+  const tool = (label, props, ...what) => el("button", { type: "button", "aria-label": label, ...props }, ...what);
+  const react = ["white_check_mark", "eyes", "tada"].map((name) => tool("React with " + name, { onclick: () => tryCall("react", { ts: m.ts, name, remove: Boolean(m.reactions?.[name]?.includes(app.me)) }) }, EMOJI.get(name)));
+  const own = m.user !== app.me ? [] : [tool("Edit", { "data-testid": "edit", onclick: (e) => edit(m, e.target.closest(".message")) }, "Edit"), tool("Delete", { "data-testid": "delete", onclick: () => erase(m) }, "Delete")];
+  return el("div", { class: "hover-tools" }, ...react, ...own, inThread ? null : tool("Reply", { "data-testid": "reply", onclick: () => openThread(m.thread_ts || m.ts) }, "Reply"));
+}
+
+// typedText is a message as one would type it again.
+const typedText = (text) => unescapeText(text.replace(/<@(\w+)(?:\|[^<>]*)?>/g, (_, id) => "@" + names.user(id)).replace(/<#(\w+)\|?[^<>]*>/g, (_, id) => "#" + names.channel(id)).replace(/<(https?:[^<>|]+)(?:\|[^<>]*)?>/g, "$1"));
+
+// edit puts a field in the place of one's own words, until they are saved or left.
+function edit(m, node) {
+  const area = el("textarea", { rows: 2, "aria-label": "Edit the message", "data-testid": "edit-text" });
+  area.value = typedText(m.text);
+  const leave = () => { node.sign = ""; drawTimelines(); };
+  const save = async () => { await tryCall("edit", { ts: m.ts, text: area.value.trim() }); leave(); };
+  area.addEventListener("keydown", (e) => {
+    if (e.key === "Enter" && !e.shiftKey && !e.isComposing) { e.preventDefault(); save(); }
+    if (e.key === "Escape") { e.stopPropagation(); leave(); }
+  });
+  node.querySelector(".text")?.replaceWith(el("div", { class: "edit" }, area, el("div", { class: "edit-actions" }, el("button", { type: "button", class: "button", onclick: leave }, "Cancel"), el("button", { type: "button", class: "button primary", "data-testid": "edit-save", onclick: save }, "Save"))));
+  area.focus();
+}
+
+async function erase(m) {
+  const plain = (text) => ({ type: "plain_text", text });
+  if (await confirmed({ title: plain("Delete this message?"), text: plain("Nobody will see it any more."), confirm: plain("Delete"), deny: plain("Keep"), style: "danger" })) await tryCall("delete", { ts: m.ts });
 }
 
 // ---- acting
@@ -297,7 +333,8 @@ $("view").addEventListener("submit", async (e) => {
 
 function become(user) {
   app.me = user;
-  if (!canSee(app.channels.get(app.here), user)) app.here = app.channels.get(app.here).is_im ? "D" + user.slice(1) : "C0DEPLOYS01";
+  const seen = (id) => app.channels.has(id) && canSee(app.channels.get(id), user);
+  if (!seen(app.here)) app.here = [...(app.channels.get(app.here).is_im ? ["D" + user.slice(1)] : []), ...FALLBACK, ...app.channels.keys()].find(seen);
   app.thread = "";
   draw();
   for (const v of app.views.values()) if (v.open) showView(v);
@@ -320,14 +357,39 @@ function openThread(ts) {
   side.area.focus();
 }
 
-// fromHash follows a permalink: #channel=…&ts=…
+// fromHash follows what a permalink left in the address: #channel=…&ts=…
 function fromHash() {
-  const at = new URLSearchParams(location.hash.slice(1)), channel = app.channels.get(at.get("channel"));
-  if (!channel) return;
-  if (canSee(channel, app.me)) app.here = channel.id;
-  const ts = at.get("ts"), m = ts && app.messages.get(channel.id + " " + ts);
-  if (m && isReply(m)) app.thread = m.thread_ts;
-  if (m) requestAnimationFrame(() => { const node = document.querySelector(`[data-ts="${CSS.escape(ts)}"]`); node?.classList.add("target"); node?.scrollIntoView({ block: "center" }); });
+  const at = new URLSearchParams(location.hash.slice(1));
+  follow({ channel: at.get("channel"), ts: at.get("ts") });
+}
+
+// follow turns to a channel and a message of it, in its thread when it is a reply. The caller draws.
+function follow({ channel, ts }) {
+  const there = app.channels.get(channel);
+  if (!there || !canSee(there, app.me)) return;
+  if (app.here !== there.id) app.thread = "";
+  app.here = there.id;
+  app.unread.delete(there.id);
+  const m = ts && app.messages.get(there.id + " " + ts);
+  if (!m) return;
+  if (isReply(m)) app.thread = m.thread_ts;
+  requestAnimationFrame(() => {
+    const node = document.querySelector(`${isReply(m) ? "#thread-timeline" : "#timeline"} [data-ts="${CSS.escape(ts)}"]`);
+    node?.classList.remove("target");
+    void node?.offsetWidth; // a second visit lights it up again
+    node?.classList.add("target");
+    node?.scrollIntoView({ block: "center" });
+  });
+}
+
+// remind is what Slackbot does once a day or week, done now: /remind [#channel] ["]TEXT["] [when]
+async function remind(rest) {
+  const m = /^(?:#(\S+)\s+)?(?:"([^"]*)"|([\s\S]*))/.exec(rest || "");
+  const text = (m[2] || m[3] || "").trim(), channel = m[1] ? [...app.channels.values()].find((c) => !c.is_im && c.name === m[1]) : app.channels.get(app.here);
+  if (!text || !channel) return "Write /remind #channel \"@slipway NAMESPACE COMMAND\". Slackbot posts it at once, here.";
+  if (channel.is_im) return "Slackbot posts reminders into channels. Name one: /remind #ops \"…\"";
+  await call("remind", { channel: channel.id, text });
+  return "";
 }
 
 async function send(text, thread) {
@@ -336,6 +398,7 @@ async function send(text, thread) {
     const m = /^(\/[\w-]+)(?:\s+([\s\S]*))?$/.exec(text);
     if (!m) { await call("post", { ...where, text, thread_ts: thread || "" }); return ""; }
     if (thread) return "Commands do not work in threads. Mention the bot instead: @slipway …";
+    if (m[1] === REMIND.insert) return await remind(m[2]);
     if (!app.commands.some((c) => c.name === m[1])) return `${m[1]} is not a command here. Try ${app.commands.map((c) => c.name).join(", ")}.`;
     await call("command", { ...where, command: m[1], text: m[2] || "" });
     return "";
@@ -344,14 +407,17 @@ async function send(text, thread) {
   }
 }
 
+// REMIND is Slack's own command.
+const REMIND = { insert: "/remind", usage: '[#channel] "@slipway NAMESPACE COMMAND"', help: "Slackbot says it now" };
+
 function candidates(sign) {
-  if (sign === "/") return app.commands.map((c) => ({ insert: c.name, usage: c.usage, help: c.help }));
+  if (sign === "/") return [...app.commands.map((c) => ({ insert: c.name, usage: c.usage, help: c.help })), REMIND];
   if (sign === "#") return [...app.channels.values()].filter((c) => !c.is_im && canSee(c, app.me)).map((c) => ({ insert: "#" + c.name, help: c.topic }));
-  return [...app.users.values()].filter((u) => !u.is_stranger).map((u) => ({ insert: "@" + u.name, help: u.real_name }));
+  return [...app.users.values()].filter((u) => !u.is_stranger && !u.deleted && u.id !== "USLACKBOT").map((u) => ({ insert: "@" + u.name, help: u.real_name }));
 }
 
 const main = new Composer({
-  id: "composer", testid: "composer", commands: true, host: $("composer-box"), send: (text) => send(text), candidates,
+  id: "composer", testid: "composer", commands: true, host: $("composer-box"), send: (text) => send(text), candidates, hints: () => app.hints,
   label: () => {
     const c = app.channels.get(app.here);
     if (!c) return { label: "Loading…", disabled: true };
@@ -375,6 +441,7 @@ $("inspector-toggle").addEventListener("click", () => {
   $("inspector-toggle").setAttribute("aria-expanded", String(!hidden));
 });
 document.addEventListener("keydown", (e) => { if (e.key === "Escape" && app.thread && !$("confirm").open && !$("view").open) { app.thread = ""; drawTimelines(); main.area.focus(); } });
+document.addEventListener("permalink", (e) => { follow(e.detail); history.replaceState(null, "", "#" + new URLSearchParams(e.detail)); draw(); });
 window.addEventListener("hashchange", () => { fromHash(); draw(); });
 if (window.innerWidth <= 1120) $("inspector-toggle").click();
 load();

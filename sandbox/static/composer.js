@@ -1,7 +1,7 @@
 "use strict";
 // The composer: Enter sends, Shift+Enter breaks the line, Tab completes commands, @people and #channels.
 class Composer {
-  // options: host, testid, label(), send(text) → error text or nothing, candidates(kind) → [{insert, name, usage, help}]
+  // options: host, testid, label(), send(text) → error text or nothing, candidates(kind) → [{insert, name, usage, help}], hints() → sentences
   constructor(options) {
     this.o = options;
     this.items = [];
@@ -11,7 +11,8 @@ class Composer {
     this.list = el("ul", { class: "suggestions", id: options.id + "-list", role: "listbox", hidden: true, "data-testid": options.testid + "-suggestions" });
     this.button = el("button", { type: "button", class: "send", "data-testid": options.testid + "-send", onclick: () => this.submit() }, "Send");
     this.note = el("div", { class: "note", role: "status" });
-    options.host.append(this.list, el("div", { class: "composer-field" }, this.area, this.button), this.note);
+    this.tries = el("div", { class: "tries", "data-testid": options.testid + "-hints" });
+    options.host.append(this.list, el("div", { class: "composer-field" }, this.area, this.button), el("div", { class: "below" }, this.note, this.tries));
     this.area.addEventListener("keydown", (e) => this.key(e));
     this.area.addEventListener("input", () => this.changed());
     this.area.addEventListener("blur", () => setTimeout(() => this.close(), 120));
@@ -23,6 +24,8 @@ class Composer {
     this.area.placeholder = label;
     this.area.setAttribute("aria-label", label);
     this.area.disabled = Boolean(disabled);
+    const hints = disabled || !this.o.hints ? [] : this.o.hints();
+    this.tries.replaceChildren(...(hints.length ? ["Try "] : []), ...hints.map((text) => el("button", { type: "button", class: "try", title: "Write this into the composer", onclick: () => this.set(text) }, text)));
     this.changed();
   }
 

@@ -28,6 +28,14 @@ const unescapeText = (s) => s.replaceAll("&lt;", "<").replaceAll("&gt;", ">").re
 
 const emojiText = (s) => s.replace(/:([a-z0-9_+'-]+):/g, (all, name) => EMOJI.get(name) || all);
 
+// anchor is a link to somewhere. One to a message of this workspace leads there on this page; others open a tab.
+function anchor(link, ...children) {
+  const at = new URL(link), m = at.origin === location.origin && /^\/archives\/(\w+)\/p(\d+)(\d{6})$/.exec(at.pathname);
+  if (!m) return el("a", { href: link, target: "_blank", rel: "noreferrer noopener" }, ...children);
+  const place = { channel: m[1], ts: m[2] + "." + m[3] };
+  return el("a", { href: "#" + new URLSearchParams(place), "data-testid": "permalink", onclick: (e) => { e.preventDefault(); document.dispatchEvent(new CustomEvent("permalink", { detail: place })); } }, ...children);
+}
+
 // Mrkdwn: Slack's own markup. people and places resolve ids to names.
 class Mrkdwn {
   constructor(names) { this.names = names; }
@@ -95,7 +103,7 @@ class Mrkdwn {
     if (what.startsWith("!subteam^")) return el("span", { class: "mention" }, "@" + (unescapeText(label).replace(/^@/, "") || "group"));
     if (/^!(channel|here|everyone)$/.test(what)) return el("span", { class: "mention loud", "data-broadcast": what.slice(1) }, "@" + what.slice(1));
     const link = safeLink(unescapeText(what));
-    if (link) return el("a", { href: link, target: "_blank", rel: "noreferrer noopener" }, emojiText(unescapeText(label || what)));
+    if (link) return anchor(link, emojiText(unescapeText(label || what)));
     return document.createTextNode(unescapeText("<" + inner + ">"));
   }
 
@@ -106,7 +114,7 @@ class Mrkdwn {
     const text = formatDate(moment, unescapeText(parts[2] || ""));
     const time = el("time", { datetime: moment.toISOString(), title: moment.toLocaleString() }, text);
     const link = safeLink(unescapeText(parts[3] || ""));
-    return link ? el("a", { href: link, target: "_blank", rel: "noreferrer noopener" }, time) : time;
+    return link ? anchor(link, time) : time;
   }
 }
 
@@ -132,9 +140,10 @@ function ago(moment) {
   return new Intl.RelativeTimeFormat(undefined, { numeric: "auto" }).format(Math.trunc(s / size), unit);
 }
 
-// Blocks renders Block Kit. act(element, block) is called when somebody uses an interactive element.
+// Blocks renders Block Kit. act(element, block) is called when somebody uses an interactive element; those that nobody
+// listens to are shown and cannot be used.
 class Blocks {
-  constructor(mrkdwn, act) { this.mrkdwn = mrkdwn; this.act = act; }
+  constructor(mrkdwn, act, listens = () => true) { this.mrkdwn = mrkdwn; this.act = act; this.listens = listens; }
 
   render(list) {
     return (Array.isArray(list) ? list : []).map((block) => {
@@ -168,7 +177,11 @@ class Blocks {
 
   block_actions(b) { return el("div", { class: "b-actions" }, ...(b.elements || []).map((e) => this.element(e, b))); }
 
-  block_image(b) { return el("div", { class: "b-image" }, "Image: ", b.alt_text || ""); }
+  // block_image stands in for a picture: the page loads nothing from outside.
+  block_image(b) {
+    return el("figure", { class: "b-image" }, el("span", { class: "frame-mark", "aria-hidden": "true" }, "🖼"), el("span", {}, b.title ? el("b", {}, ...this.text(b.title)) : null, " ", b.alt_text || "Image"),
+      el("small", {}, b.image_url ? "not loaded from " + (safeLink(b.image_url) ? new URL(b.image_url).host : "an address that is no link") : ""));
+  }
 
   block_alert(b) { return el("div", { class: "b-image" }, ...this.text(b.text)); }
 
@@ -225,7 +238,7 @@ class Blocks {
     let node = document.createTextNode(x.text ?? "");
     if (x.type === "link") {
       const link = safeLink(x.url);
-      node = link ? el("a", { href: link, target: "_blank", rel: "noreferrer noopener" }, x.text || x.url) : document.createTextNode(x.text || x.url || "");
+      node = link ? anchor(link, x.text || x.url) : document.createTextNode(x.text || x.url || "");
     } else if (x.type === "user") node = this.mrkdwn.token("@" + x.user_id);
     else if (x.type === "channel") node = this.mrkdwn.token("#" + x.channel_id);
     else if (x.type === "broadcast") node = this.mrkdwn.token("!" + x.range);
@@ -241,7 +254,7 @@ class Blocks {
     if (e.type === "button" || e.type === "workflow_button") return this.button(e, block);
     if (e.options && ["static_select", "overflow", "radio_buttons"].includes(e.type)) {
       const first = e.placeholder?.text || (e.type === "overflow" ? "More…" : "Choose…");
-      const select = el("select", { "aria-label": first, "data-testid": "card-select-" + e.action_id }, el("option", { value: "" }, first), ...e.options.map((o) => el("option", { value: o.value }, o.text?.text || "")));
+      const select = el("select", { disabled: !this.listens(e), "aria-label": first, "data-testid": "card-select-" + e.action_id }, el("option", { value: "" }, first), ...e.options.map((o) => el("option", { value: o.value }, o.text?.text || "")));
       select.addEventListener("change", () => select.value && this.act({ ...e, chosen: select.value }, block, select));
       return select;
     }
@@ -250,7 +263,8 @@ class Blocks {
 
   button(e, block) {
     const style = ["primary", "danger"].includes(e.style) ? " " + e.style : "";
-    const node = el("button", { type: "button", class: "button" + style, "data-testid": "card-button-" + e.action_id, "aria-label": e.accessibility_label }, ...this.text(e.text));
+    const dead = !this.listens(e) && !safeLink(e.url || "");
+    const node = el("button", { type: "button", class: "button" + style, disabled: dead, title: dead ? "Nobody listens to this button: a job printed it" : null, "data-testid": "card-button-" + e.action_id, "aria-label": e.accessibility_label }, ...this.text(e.text));
     node.addEventListener("click", () => this.act(e, block, node));
     return node;
   }
@@ -285,7 +299,7 @@ function markdownInline(text) {
     if (m[1]) out.push(el("code", {}, m[1]));
     else if (m[2]) out.push(el("b", {}, m[2]));
     else if (m[3]) out.push(el("i", {}, m[3]));
-    else out.push(link ? el("a", { href: link, target: "_blank", rel: "noreferrer noopener" }, m[4]) : document.createTextNode(m[0]));
+    else out.push(link ? anchor(link, m[4]) : document.createTextNode(m[0]));
   }
   out.push(document.createTextNode(emojiText(text.slice(at))));
   return out;
