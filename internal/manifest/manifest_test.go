@@ -72,7 +72,7 @@ func TestHTTPNamesEveryDoorAndSocketModeNone(t *testing.T) {
 		t.Errorf("with Socket Mode: %v\n%s", err, out)
 	}
 	for _, m := range []manifest.Manifest{web, socket} {
-		if got := m.Settings.Events.Events; !slices.Equal(got, []string{"app_mention", "message.im"}) {
+		if got := m.Settings.Events.Events; !slices.Equal(got, []string{"app_mention", "message.im", "user_change"}) {
 			t.Errorf("events %v", got)
 		}
 		var names []string

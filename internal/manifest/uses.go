@@ -29,6 +29,7 @@ var methods = []use{
 var events = []use{
 	{"app_mention", []string{"app_mentions:read"}, "sentences to the bot"},
 	{"message.im", []string{"im:history"}, "sentences in its direct messages"},
+	{"user_change", []string{"users:read"}, "who becomes a guest is known as one at once"},
 }
 
 // commandScope lets an app own slash commands.
