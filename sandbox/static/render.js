@@ -86,7 +86,14 @@ class Mrkdwn {
     return out;
   }
 
-  leaf(text, out) { if (text) out.push(document.createTextNode(emojiText(unescapeText(text)))); }
+  // leaf is text without markup; a bare address in it becomes a link, as in Slack.
+  leaf(text, out) {
+    text.split(/(https?:\/\/[^\s<>`"]*[^\s<>`".,;:!?)\]])/).forEach((part, i) => {
+      const plain = unescapeText(part);
+      if (i % 2 === 1 && safeLink(plain)) out.push(anchor(plain, plain));
+      else if (part) out.push(document.createTextNode(emojiText(plain)));
+    });
+  }
 
   // plainTokens renders links and mentions inside code, where nothing else is markup.
   plainTokens(text) {
