@@ -40,7 +40,7 @@ func (b phrasebook) find(text string) (pipeline.Command, map[string]string, bool
 	var arguments map[string]string
 	found := false
 	for _, p := range b {
-		if args, ok := p.pattern.Match(text); ok && (!found || slices.Contains(p.command.Overrides, best.match)) {
+		if args, ok := p.pattern.Match(text); ok && (!found || slices.Contains(p.command.Overrides, best.command.Match)) {
 			best, arguments, found = p, args, true
 		}
 	}
