@@ -139,6 +139,7 @@ func (c *channels) survey(ctx context.Context, config *pipeline.Config) error {
 		return fmt.Errorf("list the channels: %w", err)
 	}
 	c.learn(list)
+	c.log.InfoContext(ctx, "channels listed", "count", len(list))
 	var failed []error
 	for _, ch := range list {
 		if config.Slack.JoinChannels && !ch.IsMember && !ch.IsArchived {

@@ -16,7 +16,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/slipway-hq/slipway/domain/pipeline"
-	"github.com/slipway-hq/slipway/internal/configfile"
 	"github.com/slipway-hq/slipway/services/slack-ingress/internal/inbox"
 	"github.com/slipway-hq/slipway/services/slack-ingress/internal/people"
 	"github.com/slipway-hq/slipway/services/slack-ingress/internal/reply"
@@ -63,7 +62,6 @@ type Service struct {
 
 	config        atomic.Pointer[pipeline.Config] // nil: none, or none that is good
 	configProblem atomic.Pointer[string]          // why the newest one is not in force
-	watchEvery    time.Duration
 	channels      *channels
 	bigBodies     chan struct{} // one slot for each large delivery that is being read
 
@@ -92,8 +90,8 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, log: deps.Logger, clock: deps.Clock, names: cfg.names(), secrets: cfg.secrets(), inbox: box,
-		watchEvery: configfile.WatchInterval, bigBodies: make(chan struct{}, maxBigBodies),
-		atWork: make(chan struct{}, maxAtWork), after: make(chan struct{}, maxAfter), said: newMemory(),
+		bigBodies: make(chan struct{}, maxBigBodies),
+		atWork:    make(chan struct{}, maxAtWork), after: make(chan struct{}, maxAfter), said: newMemory(),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -2,7 +2,6 @@ package ingress
 
 import (
 	"context"
-	"errors"
 	"sync"
 
 	"github.com/slipway-hq/slipway/internal/configfile"
@@ -14,13 +13,17 @@ func (s *Service) watchConfig(ctx context.Context) (wait func()) {
 	if s.cfg.File == "" {
 		return func() {}
 	}
-	s.take(configfile.Load(s.cfg.File))
+	looked := make(chan struct{})
+	tell := sync.OnceFunc(func() { close(looked) })
 	var watching sync.WaitGroup
 	watching.Go(func() {
-		if err := configfile.WatchEvery(ctx, s.cfg.File, s.watchEvery, s.take); err != nil && !errors.Is(err, ctx.Err()) {
-			s.log.ErrorContext(ctx, "configuration not watched any more", "error", err)
-		}
+		defer tell()
+		_ = configfile.Watch(ctx, s.cfg.File, func(file *configfile.File, problems configfile.Problems) { // it ends with ctx alone
+			s.take(file, problems)
+			tell()
+		})
 	})
+	<-looked
 	return watching.Wait
 }
 
