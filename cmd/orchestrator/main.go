@@ -32,7 +32,11 @@ func main() {
 	host.Main("orchestrator", "Decides, dispatches and answers: Slipway's API.", &c, &c.Flags, &c.Log, drain, func(_ context.Context, h *host.Host) error {
 		checks := []func(context.Context) []*apiv1.Check{host.SyncUnseen}
 		if c.Slack.BotToken != "" {
-			checks = append(checks, host.SlackChecks(c.Slack))
+			messages, err := h.MessageChecks()
+			if err != nil {
+				return err
+			}
+			checks = append(checks, host.SlackChecks(c.Slack), messages)
 		}
 		_, err := h.Orchestrator(orchestrator.Config{File: c.Config, Token: c.APIToken, Logs: c.Logs}, checks...)
 		return err

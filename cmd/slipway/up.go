@@ -159,8 +159,11 @@ func (u *up) build(ctx context.Context) error {
 	if u.Ingress.BotToken != nil {
 		slack.BotToken = *u.Ingress.BotToken
 	}
-	var err error
-	u.orch, err = u.host.Orchestrator(orchestrator.Config{File: u.config, Token: u.APIToken, Logs: u.Logs}, u.syncCheck, diskCheck(u.Data), host.SlackChecks(slack), u.host.IngressChecks)
+	messages, err := u.host.MessageChecks()
+	if err != nil {
+		return err
+	}
+	u.orch, err = u.host.Orchestrator(orchestrator.Config{File: u.config, Token: u.APIToken, Logs: u.Logs}, u.syncCheck, diskCheck(u.Data), host.SlackChecks(slack), messages, u.host.IngressChecks)
 	if err != nil {
 		return err
 	}

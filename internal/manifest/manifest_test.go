@@ -25,9 +25,15 @@ var needs = map[string][]string{
 	"conversations.open":    {"im:write"},
 	"conversations.history": {"channels:history", "groups:history", "im:history"},
 	"conversations.replies": {"channels:history", "groups:history", "im:history"},
-	"app_mention":           {"app_mentions:read"},
-	"message.im":            {"im:history"},
-	"/deploy":               {"commands"},
+	"conversations.list":    {"channels:read", "groups:read"},
+	"chat.getPermalink":     nil,
+
+	"files.getUploadURLExternal":   {"files:write"},
+	"files.completeUploadExternal": {"files:write"},
+
+	"app_mention": {"app_mentions:read"},
+	"message.im":  {"im:history"},
+	"/deploy":     {"commands"},
 }
 
 func TestEveryMethodAndEventHasItsScopeAndNoScopeIsIdle(t *testing.T) {

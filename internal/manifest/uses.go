@@ -23,6 +23,10 @@ var methods = []use{
 	{"conversations.open", []string{"im:write"}, "a direct message to who asked"},
 	{"conversations.history", []string{"channels:history", "groups:history", "im:history"}, "finding a post whose outcome was unknown"},
 	{"conversations.replies", []string{"channels:history", "groups:history", "im:history"}, "the same in a thread"},
+	{"conversations.list", []string{"channels:read", "groups:read"}, "channels that the configuration calls by their names"},
+	{"chat.getPermalink", nil, "the address of a failure, and of a message that is passed on"},
+	{"files.getUploadURLExternal", []string{"files:write"}, "reports that are too long for a message"},
+	{"files.completeUploadExternal", []string{"files:write"}, "the same"},
 }
 
 // events are the events that are subscribed to.

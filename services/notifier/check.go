@@ -7,6 +7,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
+	"github.com/slipway-hq/slipway/services/notifier/internal/desk"
 	"github.com/slipway-hq/slipway/services/notifier/internal/slackapi"
 )
 
@@ -31,6 +36,9 @@ var scopes = []scope{
 	{"im:history", "after a lost connection a card in a direct message may be posted twice"},
 	{"im:write", "people are not told when a card cannot be posted in their channel"},
 	{"reactions:write", "mentions get no reaction at the end"},
+	{"files:write", "reports that are too long for a message are cut"},
+	{"channels:read", "public channels cannot be named in the configuration, by id alone"},
+	{"groups:read", "private channels cannot be named in the configuration, by id alone"},
 	{"users:read", "guests cannot be told from members, and protected environments refuse everybody"},
 	{"app_mentions:read", "mentions are not heard"},
 	{"commands", "there are no slash commands"},
@@ -61,6 +69,56 @@ func Check(ctx context.Context, cfg Config) []Finding {
 		checkClock(id.Date, time.Now()),
 		checkScopes(id.Scopes),
 	}
+}
+
+const (
+	// lately is how far back undelivered messages are worth a look.
+	lately = 7 * 24 * time.Hour
+	// maxListed is how many of them are named.
+	maxListed = 3
+)
+
+// CheckMessages tells which messages Slack would not take lately. The runs that
+// they are about are not affected.
+func CheckMessages(ctx context.Context, conn *nats.Conn) []Finding {
+	const name = "messages to Slack"
+	refused, err := undelivered(ctx, conn, time.Now().Add(-lately))
+	switch {
+	case err != nil:
+		return []Finding{{Name: name, Finding: err.Error(), Remedy: "Check the connection to NATS."}}
+	case len(refused) == 0:
+		return []Finding{{Name: name, OK: true, Finding: "all of the last seven days were delivered"}}
+	}
+	var said []string
+	for _, c := range refused[:min(len(refused), maxListed)] {
+		said = append(said, fmt.Sprintf("%s of %s to %s (%s)", c.GetMilestone(), c.GetRun(), c.GetChannel(), c.GetReason()))
+	}
+	return []Finding{{
+		Name:    name,
+		Finding: fmt.Sprintf("Slack refused %d in the last seven days, the newest: %s", len(refused), strings.Join(said, "; ")),
+		Remedy:  "Invite the bot to those channels, or correct them in the configuration. What the runs did and printed is in `slipway logs`.",
+	}}
+}
+
+// undelivered are the messages that Slack refused since a moment, newest first.
+func undelivered(ctx context.Context, conn *nats.Conn, since time.Time) ([]*commandv1.Card, error) {
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return nil, err
+	}
+	ledger, err := desk.OpenLedger(ctx, js)
+	if err != nil {
+		return nil, err
+	}
+	var cards []*commandv1.Card
+	times := map[*commandv1.Card]time.Time{}
+	err = ledger.Undelivered(ctx, func(c *commandv1.Card, at time.Time) {
+		if at.After(since) {
+			cards, times[c] = append(cards, c), at
+		}
+	})
+	slices.SortFunc(cards, func(a, b *commandv1.Card) int { return times[b].Compare(times[a]) })
+	return cards, err
 }
 
 // maxSkew is when our clock endangers signatures, which are refused at five

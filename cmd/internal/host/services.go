@@ -109,6 +109,25 @@ func SlackChecks(cfg notifier.Config) func(context.Context) []*apiv1.Check {
 	}
 }
 
+// MessageChecks lets doctor tell which messages Slack would not take.
+func (h *Host) MessageChecks() (func(context.Context) []*apiv1.Check, error) {
+	conn, err := h.Conn("doctor")
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) []*apiv1.Check {
+		var out []*apiv1.Check
+		for _, f := range notifier.CheckMessages(ctx, conn) {
+			level := apiv1.Check_LEVEL_OK
+			if !f.OK {
+				level = apiv1.Check_LEVEL_WARNING
+			}
+			out = append(out, &apiv1.Check{Name: f.Name, Level: level, Finding: f.Finding, Remedy: f.Remedy})
+		}
+		return out
+	}, nil
+}
+
 // Runner adds a runner that keeps its things in dir.
 func (h *Host) Runner(cfg runner.Config, dir string, deps runner.Deps) (*runner.Runner, error) {
 	conn, err := h.Conn("runner")
