@@ -20,15 +20,22 @@ type CLI struct {
 	Up UpCmd `cmd:"" group:"serve" help:"Run everything here: embedded NATS, all services, the sandbox."`
 
 	Deploy  DeployCmd  `cmd:"" group:"runs" help:"Ask for a deployment."`
+	Run     RunCmd     `cmd:"" group:"runs" help:"Ask for a run of a job."`
 	Status  StatusCmd  `cmd:"" group:"runs" help:"Say what runs and waits now and why, or all about one run."`
 	Runs    RunsCmd    `cmd:"" group:"runs" help:"List runs, newest first."`
+	Jobs    JobsCmd    `cmd:"" group:"runs" help:"List the jobs that can be run, and what people say to run them."`
+	History HistoryCmd `cmd:"" group:"runs" help:"Search what jobs did, newest first."`
 	Watch   WatchCmd   `cmd:"" group:"runs" help:"Follow a run until it ends."`
 	Logs    LogsCmd    `cmd:"" group:"runs" help:"Print what the steps of a run printed."`
 	Events  EventsCmd  `cmd:"" group:"runs" help:"Print the history of a run."`
 	Cancel  CancelCmd  `cmd:"" group:"runs" help:"Ask for the end of a run."`
 	Retry   RetryCmd   `cmd:"" group:"runs" help:"Start a run again, carrying finished steps over."`
 	Answer  AnswerCmd  `cmd:"" group:"runs" help:"Answer the question that a run waits with."`
-	Lanes   LanesCmd   `cmd:"" group:"runs" help:"List the queues, and why each run waits."`
+	Lanes   LanesCmd   `cmd:"" group:"runs" help:"List the queues, and why each run waits; change one."`
+	Holds   HoldsCmd   `cmd:"" group:"runs" help:"Keep jobs from starting for a while."`
+
+	Schedules SchedulesCmd `cmd:"" group:"runs" help:"List the schedules, pause, resume and trigger them."`
+
 	Sandbox SandboxCmd `cmd:"" group:"serve" help:"Run only the stand-in for Slack."`
 
 	Doctor    DoctorCmd    `cmd:"" group:"operate" help:"Check what an operator would."`
@@ -40,6 +47,7 @@ type CLI struct {
 
 	Init       InitCmd       `cmd:"" group:"setup" help:"Write a commented slipway.yaml for this repository."`
 	Config     ConfigCmd     `cmd:"" group:"setup" help:"Check slipway.yaml, or print its JSON Schema."`
+	Import     ImportCmd     `cmd:"" group:"setup" help:"Take over the configuration of another system."`
 	Manifest   ManifestCmd   `cmd:"" group:"setup" help:"Print the manifest that creates the Slack app."`
 	Completion CompletionCmd `cmd:"" group:"setup" help:"Print completions for a shell."`
 	Version    VersionCmd    `cmd:"" group:"setup" help:"Print the version."`
@@ -58,7 +66,7 @@ func newParser(cli *CLI, stdout, stderr io.Writer) (*kong.Kong, error) {
 	return kong.New(cli, append(settings.Options(),
 		kong.Name("slipway"),
 		kong.Vars{"server": defaultServer, "store": strconv.FormatInt(topology.DefaultStore, 10)},
-		kong.Description("Deployments from Slack and from here, durable."),
+		kong.Description("Deployments and jobs from Slack and from here, durable."),
 		kong.Help(help),
 		kong.Bind(&cli.Globals),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),

@@ -26,6 +26,7 @@ const callTimeout = 30 * time.Second
 type client struct {
 	runs   apiv1connect.RunServiceClient
 	lanes  apiv1connect.LaneServiceClient
+	jobs   apiv1connect.JobServiceClient
 	system apiv1connect.SystemServiceClient
 	server string
 }
@@ -49,6 +50,7 @@ func (g *Globals) connect() (*client, error) {
 	return &client{
 		runs:   apiv1connect.NewRunServiceClient(web, server, calls),
 		lanes:  apiv1connect.NewLaneServiceClient(web, server, calls),
+		jobs:   apiv1connect.NewJobServiceClient(web, server, calls),
 		system: apiv1connect.NewSystemServiceClient(web, server, calls),
 		server: server,
 	}, nil

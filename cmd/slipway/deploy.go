@@ -153,6 +153,10 @@ func (g *Globals) accepted(ctx context.Context, c *client, run *apiv1.Run, wait 
 // wait follows a run to its end.
 func (g *Globals) wait(ctx context.Context, c *client, run *apiv1.Run) error {
 	last, err := g.show(ctx, c, run.GetId(), 0, true)
+	for n := 0; err == nil && last.GetMergedInto() != "" && n < maxMerges; n++ {
+		g.merged(last)
+		last, err = g.show(ctx, c, last.GetMergedInto(), 0, true)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			g.notef("not waiting any longer; %s goes on: slipway watch %[1]s\n", name(run))

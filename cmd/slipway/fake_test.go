@@ -26,6 +26,7 @@ import (
 // the queue until it is cancelled.
 type fake struct {
 	apiv1connect.UnimplementedLaneServiceHandler
+	apiv1connect.UnimplementedJobServiceHandler
 	apiv1connect.UnimplementedSystemServiceHandler
 
 	mu   sync.Mutex
@@ -35,6 +36,8 @@ type fake struct {
 	refusals int
 	// cuts is how often a watch breaks off after its first state.
 	cuts int
+	// holds that were set.
+	holds []*apiv1.Hold
 	// differs makes replay and doctor find something.
 	differs bool
 }
@@ -59,6 +62,7 @@ func startFake(t testing.TB, f *fake, token string) string {
 	mux := http.NewServeMux()
 	mux.Handle(apiv1connect.NewRunServiceHandler(f))
 	mux.Handle(apiv1connect.NewLaneServiceHandler(f))
+	mux.Handle(apiv1connect.NewJobServiceHandler(f))
 	mux.Handle(apiv1connect.NewSystemServiceHandler(f))
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if token != "" && r.Header.Get("Authorization") != "Bearer "+token {
@@ -192,7 +196,7 @@ func (f *fake) ListRuns(_ context.Context, req *apiv1.ListRunsRequest) (*apiv1.L
 		s := proto.CloneOf(r.state())
 		s.Created = timestamppb.New(time.Now().Add(-330 * time.Second)) // five minutes and a half ago
 		if req.GetActive() && ended(s.GetStatus()) || req.GetService() != "" && req.GetService() != s.GetService() ||
-			len(req.GetStatuses()) > 0 && !slices.Contains(req.GetStatuses(), s.GetStatus()) {
+			len(req.GetStatuses()) > 0 && !slices.Contains(req.GetStatuses(), s.GetStatus()) || !searched(req, s) {
 			continue
 		}
 		if len(out.GetRuns()) == int(req.GetPageSize()) {
@@ -202,6 +206,19 @@ func (f *fake) ListRuns(_ context.Context, req *apiv1.ListRunsRequest) (*apiv1.L
 		out.Runs = append(out.Runs, s)
 	}
 	return out, nil
+}
+
+// searched says whether a run is what a history asks for.
+func searched(req *apiv1.ListRunsRequest, s *apiv1.Run) bool {
+	created := s.GetCreated().AsTime()
+	for name, value := range req.GetParameters() {
+		if s.GetParameters()[name] != value {
+			return false
+		}
+	}
+	return (req.GetKind() == "" || req.GetKind() == s.GetKind()) && (req.GetNamespace() == "" || req.GetNamespace() == s.GetNamespace()) &&
+		(req.GetJob() == "" || req.GetJob() == s.GetJob()) && (req.GetRequester() == "" || req.GetRequester() == s.GetRequester()) &&
+		(req.GetSince() == nil || !created.Before(req.GetSince().AsTime())) && (req.GetUntil() == nil || created.Before(req.GetUntil().AsTime()))
 }
 
 // WatchRun moves the run on as it tells of it.
@@ -309,7 +326,7 @@ func output() []*apiv1.LogEntry {
 	}
 }
 
-func (f *fake) chosen(id, step string) ([]*apiv1.LogEntry, error) {
+func (f *fake) chosen(id, step, stream string, attempt uint32) ([]*apiv1.LogEntry, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r, err := f.find(id)
@@ -319,16 +336,24 @@ func (f *fake) chosen(id, step string) ([]*apiv1.LogEntry, error) {
 	if step != "" && !slices.ContainsFunc(r.state().GetSteps(), func(s *apiv1.Step) bool { return s.GetName() == step }) {
 		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("the run has no step %q; it has build, test", step))
 	}
-	return slices.DeleteFunc(output(), func(e *apiv1.LogEntry) bool { return step != "" && e.GetStep() != step }), nil
+	return slices.DeleteFunc(output(), func(e *apiv1.LogEntry) bool {
+		return step != "" && e.GetStep() != step || stream != "" && e.GetStream() != stream || attempt > 0 && e.GetAttempt() != attempt
+	}), nil
 }
 
 func (f *fake) GetLogs(_ context.Context, req *apiv1.GetLogsRequest) (*apiv1.GetLogsResponse, error) {
-	entries, err := f.chosen(req.GetId(), req.GetStep())
-	return &apiv1.GetLogsResponse{Entries: entries[max(0, len(entries)-int(req.GetTailLines())):]}, err
+	entries, err := f.chosen(req.GetId(), req.GetStep(), req.GetStream(), req.GetAttempt())
+	if n := int(req.GetTailLines()); n > 0 {
+		entries = entries[max(0, len(entries)-n):]
+	}
+	if n := int(req.GetHeadLines()); n > 0 {
+		entries = entries[:min(len(entries), n)]
+	}
+	return &apiv1.GetLogsResponse{Entries: entries, Truncated: req.GetAttempt() > 0}, err
 }
 
 func (f *fake) StreamLogs(_ context.Context, req *apiv1.StreamLogsRequest, stream *connect.ServerStream[apiv1.StreamLogsResponse]) error {
-	entries, err := f.chosen(req.GetId(), req.GetStep())
+	entries, err := f.chosen(req.GetId(), req.GetStep(), req.GetStream(), 0)
 	if err != nil {
 		return err
 	}
@@ -362,7 +387,7 @@ func (f *fake) ListLanes(context.Context, *apiv1.ListLanesRequest) (*apiv1.ListL
 			lane.Occupied = append(lane.Occupied, s)
 		}
 	}
-	return &apiv1.ListLanesResponse{Lanes: []*apiv1.Lane{lane, {Name: "shop/production", Limit: 2, Reason: "held until 14:00"}}, Sequence: 7}, nil
+	return &apiv1.ListLanesResponse{Lanes: []*apiv1.Lane{lane, {Name: "shop/production", Limit: 2, Reason: "held until 14:00", Holds: f.holds}}, Sequence: 7}, nil
 }
 
 // WatchLanes tells twice and then refuses, so that the watcher ends.

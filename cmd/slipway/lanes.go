@@ -8,18 +8,24 @@ import (
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 )
 
-// LanesCmd lists the queues.
+// LanesCmd is about the queues.
 type LanesCmd struct {
+	List LanesListCmd `cmd:"" default:"withargs" help:"List the queues, and why each run waits."`
+	Set  LanesSetCmd  `cmd:"" help:"Change the limit of a queue, or pause it."`
+}
+
+// LanesListCmd lists the queues.
+type LanesListCmd struct {
 	Watch bool `short:"w" help:"Show every change until Ctrl-C."`
 }
 
 // Help shows examples.
-func (LanesCmd) Help() string {
+func (LanesListCmd) Help() string {
 	return "Examples:\n\n  slipway lanes\n  slipway lanes --watch --json"
 }
 
 // Run lists the lanes, once or on every change.
-func (l *LanesCmd) Run(g *Globals) error {
+func (l *LanesListCmd) Run(g *Globals) error {
 	if l.Watch {
 		return g.follow(func(ctx context.Context, c *client) error { return g.watchLanes(ctx, c) })
 	}
@@ -88,6 +94,9 @@ func (g *Globals) printLanes(lanes []*apiv1.Lane) {
 		for i, r := range l.GetQueued() {
 			g.printf("  %d %s  %s\n", i+1, name(r), title(r)+because(clean(r.GetReason())))
 		}
+		for _, h := range l.GetHolds() {
+			g.printf("  %s %s\n", p.in(yellow, "‖"), clean(fmt.Sprintf("%s held from %s until %s by %s%s", held(h), at(h.GetFrom()), at(h.GetUntil()), h.GetBy(), because(h.GetReason()))))
+		}
 	}
 }
 
@@ -105,6 +114,20 @@ func busy(l *apiv1.Lane) string {
 	}
 	if l.GetRateLimit() > 0 {
 		parts = append(parts, fmt.Sprintf("at most %d per %s", l.GetRateLimit(), l.GetRatePeriod().AsDuration()))
+	}
+	for _, share := range []struct {
+		n    uint32
+		whom string
+	}{{l.GetPerRunner(), "runner"}, {l.GetPerNamespace(), "namespace"}, {l.GetPerJob(), "job"}} {
+		if share.n > 0 {
+			parts = append(parts, fmt.Sprintf("at most %d per %s", share.n, share.whom))
+		}
+	}
+	if l.GetPaused() {
+		parts = append(parts, "paused")
+	}
+	if c := l.GetChange(); c != nil {
+		parts = append(parts, clean("set by "+c.GetBy()+because(c.GetReason())))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -11,41 +11,49 @@ import (
 
 // LogsCmd prints output.
 type LogsCmd struct {
-	ID     string `arg:"" help:"Id of the run, or its unique beginning."`
-	Follow bool   `short:"f" help:"Go on until the run ended."`
-	Step   string `placeholder:"NAME" help:"Only this step."`
-	Tail   uint32 `placeholder:"N" help:"Start with the last N lines."`
+	ID      string `arg:"" help:"Id of the run, or its unique beginning."`
+	Follow  bool   `short:"f" help:"Go on until the run ended."`
+	Step    string `placeholder:"NAME" help:"Only this step."`
+	Stream  string `placeholder:"NAME" enum:",stdout,stderr,note" default:"" help:"Only this: stdout, stderr, or note for what the runner adds."`
+	Attempt uint32 `placeholder:"N" help:"Only this attempt of each step. Not together with --follow."`
+	Head    uint32 `xor:"end" placeholder:"N" help:"Only the first N lines."`
+	Tail    uint32 `xor:"end" placeholder:"N" help:"Start with the last N lines."`
 }
 
 // Help shows examples.
 func (LogsCmd) Help() string {
-	return "Lines carry the name of their step when there are several.\n\nExamples:\n\n  slipway logs d-4f7kq --follow\n  slipway logs d-4f7kq --step build --tail 50"
+	return "Lines carry the name of their step when there are several.\n\nExamples:\n\n  slipway logs d-4f7kq --follow\n  slipway logs d-4f7kq --step build --tail 50\n  slipway logs j-7kq2m --stream stderr --attempt 1"
 }
 
 // Run prints what is stored, and with --follow what comes.
 func (l *LogsCmd) Run(g *Globals) error {
-	return g.follow(func(ctx context.Context, c *client) error {
-		resp, err := c.runs.GetRun(ctx, &apiv1.GetRunRequest{Id: l.ID})
-		if err != nil {
-			return err
-		}
-		run := resp.GetRun()
-		p := &logPrinter{g: g, w: g.out, several: l.Step == "" && len(run.GetSteps()) > 1, terminal: isTerminal(g.out), paint: g.outPaint()}
-		defer p.close()
-		after, err := l.tail(ctx, c, run.GetId(), p)
-		if err != nil || l.Tail > 0 && !l.Follow {
-			return err
-		}
-		return l.stream(ctx, c, run.GetId(), after, p)
-	})
+	if l.Follow && (l.Head > 0 || l.Attempt > 0) {
+		return &failure{code: exitUsage, message: "--head and --attempt are about what is stored, --follow about what comes"}
+	}
+	return g.follow(func(ctx context.Context, c *client) error { return l.print(ctx, c, g) })
 }
 
-// tail prints the last lines, when asked for, and returns their sequence.
-func (l *LogsCmd) tail(ctx context.Context, c *client, id string, p *logPrinter) (after uint64, err error) {
-	if l.Tail == 0 {
-		return 0, nil
+func (l *LogsCmd) print(ctx context.Context, c *client, g *Globals) error {
+	resp, err := c.runs.GetRun(ctx, &apiv1.GetRunRequest{Id: l.ID})
+	if err != nil {
+		return err
 	}
-	resp, err := c.runs.GetLogs(ctx, &apiv1.GetLogsRequest{Id: id, Step: l.Step, TailLines: l.Tail})
+	run := resp.GetRun()
+	p := &logPrinter{g: g, w: g.out, several: l.Step == "" && len(run.GetSteps()) > 1, terminal: isTerminal(g.out), paint: g.outPaint()}
+	defer p.close()
+	part := l.Tail > 0 || l.Head > 0 || l.Attempt > 0
+	after := uint64(0)
+	if part {
+		if after, err = l.stored(ctx, c, run.GetId(), p); err != nil || !l.Follow {
+			return err
+		}
+	}
+	return l.stream(ctx, c, run.GetId(), after, p)
+}
+
+// stored prints the part that was asked for, and returns its last sequence.
+func (l *LogsCmd) stored(ctx context.Context, c *client, id string, p *logPrinter) (after uint64, err error) {
+	resp, err := c.runs.GetLogs(ctx, &apiv1.GetLogsRequest{Id: id, Step: l.Step, Stream: l.Stream, Attempt: l.Attempt, TailLines: l.Tail, HeadLines: l.Head})
 	if err != nil {
 		return 0, err
 	}
@@ -55,6 +63,9 @@ func (l *LogsCmd) tail(ctx context.Context, c *client, id string, p *logPrinter)
 			return after, err
 		}
 	}
+	if resp.GetTruncated() {
+		p.g.notef("this is not all of it: slipway logs %s prints everything\n", id)
+	}
 	return after, nil
 }
 
@@ -62,7 +73,7 @@ func (l *LogsCmd) tail(ctx context.Context, c *client, id string, p *logPrinter)
 func (l *LogsCmd) stream(ctx context.Context, c *client, id string, after uint64, p *logPrinter) error {
 	f := &follower{lost: p.g.lost}
 	return f.follow(ctx, func(ctx context.Context, heard func()) (bool, error) {
-		stream, err := c.runs.StreamLogs(ctx, &apiv1.StreamLogsRequest{Id: id, Step: l.Step, Follow: l.Follow, AfterSequence: after})
+		stream, err := c.runs.StreamLogs(ctx, &apiv1.StreamLogsRequest{Id: id, Step: l.Step, Stream: l.Stream, Follow: l.Follow, AfterSequence: after})
 		if err != nil {
 			return false, err
 		}

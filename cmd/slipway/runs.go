@@ -79,6 +79,17 @@ func statusNames() []string {
 	return out
 }
 
+// maxArguments is how much of a job's arguments a table shows.
+const maxArguments = 40
+
+// arguments are those of a job; a deployment's parameters are in its status.
+func arguments(r *apiv1.Run) string {
+	if r.GetJob() == "" {
+		return ""
+	}
+	return fit(pairs(r.GetParameters()), maxArguments)
+}
+
 // printRuns is the table of runs.
 func (g *Globals) printRuns(runs []*apiv1.Run) {
 	if len(runs) == 0 {
@@ -86,11 +97,11 @@ func (g *Globals) printRuns(runs []*apiv1.Run) {
 		return
 	}
 	now := time.Now()
-	t := table{head: []string{"ID", "SERVICE", "ENV", "VERSION", "STATUS", "PLACE", "BY", "AGE", "TOOK", "WHY"}}
+	t := table{head: []string{"ID", "SERVICE", "ENV", "VERSION", "JOB", "ARGUMENTS", "STATUS", "PLACE", "BY", "AGE", "TOOK", "MERGED", "WHY"}}
 	for _, r := range runs {
 		t.add(
-			cell{name(r), bold}, text(r.GetService()), text(r.GetEnvironment()), text(fit(r.GetVersion(), 20)), statusCell(r), text(place(r)),
-			text(r.GetRequester()), text(age(r.GetCreated(), now)), text(took(r.GetStarted(), r.GetFinished(), now)), text(r.GetReason()),
+			cell{name(r), bold}, text(r.GetService()), text(r.GetEnvironment()), text(fit(r.GetVersion(), 20)), text(job(r)), text(arguments(r)), statusCell(r), text(place(r)),
+			text(r.GetRequester()), text(age(r.GetCreated(), now)), text(took(r.GetStarted(), r.GetFinished(), now)), text(merging(r)), text(r.GetReason()),
 		)
 	}
 	t.write(g.out, g.outPaint())

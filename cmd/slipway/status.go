@@ -96,6 +96,8 @@ func fields(r *apiv1.Run, now time.Time) [][2]string {
 		{"id", r.GetId()},
 		{"asked by", r.GetRequester()},
 		{"asked at", at(r.GetCreated())},
+		{"asked via", r.GetSource()},
+		{"starts at", startsAt(r, now)},
 		{"started", at(r.GetStarted())},
 		{"finished", at(r.GetFinished())},
 		{"took", took(r.GetStarted(), r.GetFinished(), now)},
@@ -106,9 +108,27 @@ func fields(r *apiv1.Run, now time.Time) [][2]string {
 		{"commit", r.GetCommit()},
 		{"retry of", r.GetRetryOf()},
 		{"parameters", pairs(r.GetParameters())},
+		{"merged", mergedIDs(r)},
+		{"override", r.GetDespiteHold()},
 		{"trace", r.GetTraceId()},
 		{"sequence", strconv.FormatUint(r.GetSequence(), 10)},
 	}
+}
+
+// startsAt is when a run that was put off may start.
+func startsAt(r *apiv1.Run, now time.Time) string {
+	if r.GetStartAfter() == nil || r.GetStarted() != nil || !r.GetStartAfter().AsTime().After(now) {
+		return ""
+	}
+	return at(r.GetStartAfter())
+}
+
+// mergedIDs names the runs that are one execution with this one.
+func mergedIDs(r *apiv1.Run) string {
+	if r.GetMergedInto() != "" {
+		return merging(r)
+	}
+	return strings.Join(r.GetMerged(), " ")
 }
 
 func pairs(m map[string]string) string {

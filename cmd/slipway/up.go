@@ -309,7 +309,14 @@ func (u *up) greet() {
 	} else {
 		fmt.Printf("  1. in Slack, type              /deploy\n")
 	}
-	fmt.Printf("  2. in another terminal         %s\n  3. see what it checks          %s\n\nCtrl-C stops; starting again goes on where it stopped.\n\n", u.command("runs"), u.command("doctor"))
+	if u.example {
+		fmt.Printf("  2. a job there                 /slipway test say hello to Ann\n")
+		fmt.Printf("  3. a job from a terminal       %s\n", u.command("run test/hello name=Ann --follow"))
+	} else {
+		fmt.Printf("  2. what else can be run        /slipway jobs\n")
+		fmt.Printf("  3. the same in a terminal      %s\n", u.command("jobs"))
+	}
+	fmt.Printf("  4. in another terminal         %s\n  5. see what it checks          %s\n\nCtrl-C stops; starting again goes on where it stopped.\n\n", u.command("runs"), u.command("doctor"))
 }
 
 // command is how to run another command of this program, as this one was run.

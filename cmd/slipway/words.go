@@ -68,8 +68,30 @@ func name(r *apiv1.Run) string {
 	return r.GetId()
 }
 
-// title is "hello v1.2 to staging".
+// job is "op/deploy", or empty for a deployment.
+func job(r *apiv1.Run) string {
+	if r.GetJob() == "" {
+		return ""
+	}
+	return r.GetNamespace() + "/" + r.GetJob()
+}
+
+// merging says what other runs are one execution with this one.
+func merging(r *apiv1.Run) string {
+	switch n := len(r.GetMerged()); {
+	case r.GetMergedInto() != "":
+		return "into " + r.GetMergedInto()
+	case n > 0:
+		return "for " + plural(uint64(n), "other")
+	}
+	return ""
+}
+
+// title is "hello v1.2 to staging", or "op/measures id=7".
 func title(r *apiv1.Run) string {
+	if r.GetJob() != "" {
+		return clean(strings.TrimSpace(job(r) + " " + pairs(r.GetParameters())))
+	}
 	out := r.GetService()
 	if r.GetVersion() != "" {
 		out += "@" + r.GetVersion()

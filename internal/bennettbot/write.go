@@ -62,7 +62,7 @@ func (w *writer) item(at owner, write func()) {
 }
 
 // plainText is what YAML reads as a text without quotes.
-var plainText = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_./()'=@+ -]*[A-Za-z0-9_/().']$|^[A-Za-z]$`)
+var plainText = regexp.MustCompile(`^(?:(?:\.\./)+|/)?[A-Za-z][A-Za-z0-9_./()'=@+ -]*[A-Za-z0-9_/().']$|^[A-Za-z]$`)
 
 var notTexts = []string{"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
 
