@@ -17,9 +17,11 @@ import (
 const (
 	// patience is how long a chunk that is known to be stored is waited for.
 	patience = 2 * time.Second
-	// maxLooks bounds how often an object that is replaced while it is read is
-	// looked up again: it happens when late output is packed.
-	maxLooks = 5
+	// maxLooks and lookPause bound how an object that is replaced while it is read
+	// is looked up again: it happens when late output is packed, and when a server
+	// of a cluster is a moment behind.
+	maxLooks  = 8
+	lookPause = 50 * time.Millisecond
 )
 
 // Request says how much of a run's output to read. The zero value is all that is
@@ -78,8 +80,13 @@ func (p *reading) packed(ctx context.Context, known uint64) error {
 			p.packedAt = at
 			return err
 		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lookPause):
+		}
 	}
-	return nil // deleted under our eyes: it is too old
+	return fmt.Errorf("read the packed logs of %s: %w", p.run, errGone)
 }
 
 // live sends what LOGS holds, from what was sent on.

@@ -58,11 +58,6 @@ func (q logQuery) entry(s *run.State, e runlog.Entry) *apiv1.LogEntry {
 	}
 }
 
-// read returns what is stored of one step, or all: the last lines.
-func (l *logReader) read(ctx context.Context, s run.State, step string, tail int) ([]*apiv1.LogEntry, bool, error) {
-	return l.query(ctx, s, logQuery{step: step, tail: tail})
-}
-
 // errEnough ends a reading that has what it wants.
 var errEnough = errors.New("enough")
 
