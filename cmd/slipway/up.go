@@ -204,10 +204,14 @@ func (u *up) openSlack(ctx context.Context) (err error) {
 	if u.Ingress.SigningSecret != nil || u.Ingress.AppToken != nil {
 		u.logger.Warn("the sandbox starts and the Slack app's secrets are not used: SLACK_BOT_TOKEN is not set")
 	}
-	mode := sandbox.HTTP
+	events, err := sandboxEvents(u.config)
+	if err != nil {
+		return fmt.Errorf("start the sandbox: %w", err)
+	}
 	u.sandbox, err = sandbox.New(sandbox.Config{
-		Listen: string(u.SandboxListen), Target: u.host.URL(), Delivery: mode, StateFile: filepath.Join(u.Data, "sandbox.json"),
+		Listen: string(u.SandboxListen), Target: u.host.URL(), Delivery: sandbox.HTTP, StateFile: filepath.Join(u.Data, "sandbox.json"),
 		KillRunner: u.killRunner, Logger: u.logger.With("service", "sandbox"),
+		Subscriptions: events, Hints: func() []string { return hints(u.config) },
 	})
 	if err != nil {
 		return fmt.Errorf("start the sandbox: %w", err)

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/slipway-hq/slipway/domain/pipeline"
+	"github.com/slipway-hq/slipway/internal/configfile"
+	"github.com/slipway-hq/slipway/internal/manifest"
+)
+
+// maxHints is how many examples fit below the sandbox's composer.
+const maxHints = 2
+
+// greeted fills the parameters of an example that nothing else fills.
+var greeted = map[string]string{"name": "Bob", "who": "Bob"}
+
+// hints are sentences that the configuration understands as it is now: the
+// first command of each namespace that everybody may use.
+func hints(path string) []string {
+	var out []string
+	if file, problems := configfile.Load(path); len(problems) == 0 {
+		for _, name := range slices.Sorted(maps.Keys(file.Config.Namespaces)) {
+			if sentence := example(file.Config.Namespaces[name]); sentence != "" && len(out) < maxHints {
+				out = append(out, "@slipway "+name+" "+sentence)
+			}
+		}
+	}
+	return append(out, "/slipway help")
+}
+
+// example is the first command that runs a job for everybody, its parameters
+// filled in where that is possible.
+func example(n pipeline.Namespace) string {
+	for _, c := range n.Commands {
+		job := n.Jobs[c.Job]
+		if n.Restricted || job.Restricted || c.Action != "" && c.Action != "run" {
+			continue
+		}
+		sentence := c.Match
+		for name, p := range job.Params {
+			if value := sample(name, p); value != "" {
+				sentence = strings.ReplaceAll(sentence, "["+name+"]", value)
+			}
+		}
+		return sentence
+	}
+	return ""
+}
+
+func sample(name string, p pipeline.Param) string {
+	switch {
+	case p.Default != nil && *p.Default != "":
+		return *p.Default
+	case len(p.Values) > 0:
+		return p.Values[0]
+	case p.Type == "" || p.Type == "string":
+		return greeted[name]
+	}
+	return ""
+}
+
+// overheard are the events that relays need beyond those of every installation.
+var overheard = []string{"message.channels", "message.groups", "channel_created"}
+
+// sandboxEvents are what the app subscribes to in the sandbox: what its
+// manifest says, and what people say to each other when the configuration has
+// relays.
+func sandboxEvents(path string) ([]string, error) {
+	doc, err := manifest.New(manifest.Options{Socket: true})
+	if err != nil {
+		return nil, err
+	}
+	events := doc.Settings.Events.Events
+	if file, problems := configfile.Load(path); len(problems) == 0 && len(file.Config.Relays) > 0 {
+		events = slices.Concat(events, overheard)
+	}
+	return events, nil
+}

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTheSandboxOffersWhatTheConfigurationUnderstands(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "slipway.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`namespaces:
+  admin: { restricted: true, jobs: { all: { run: echo all } }, commands: [{ match: all, job: all }] }
+  test:
+    jobs:
+      hello: { run: "echo {name}", params: { name: {} } }
+    commands:
+      - { match: stop it, job: hello, action: cancel }
+      - { match: "say hello to [name]", job: hello }
+`)
+	if diff := cmp.Diff([]string{"@slipway test say hello to Bob", "/slipway help"}, hints(path)); diff != "" {
+		t.Error(diff)
+	}
+	if events, err := sandboxEvents(path); err != nil || !slices.Contains(events, "app_mention") || slices.Contains(events, "message.channels") {
+		t.Errorf("%v %v", events, err)
+	}
+	write("nonsense: [")
+	if diff := cmp.Diff([]string{"/slipway help"}, hints(path)); diff != "" {
+		t.Error(diff)
+	}
+}
