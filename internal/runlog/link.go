@@ -28,7 +28,7 @@ const (
 // to read this one run for a time. The notifier makes them, the orchestrator
 // checks them; both hold the same key. The zero Link makes and accepts none.
 type Link struct {
-	// Base is how people reach the API, such as https://slipway.example.com.
+	// Base is how people reach the API, for example https://slipway.example.com
 	Base string
 	// Key signs; without one addresses carry no right, and only callers on the
 	// orchestrator's machine, or with the token, are answered.
