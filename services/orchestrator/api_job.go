@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -82,7 +83,7 @@ func shownJob(namespace, name string, ns pipeline.Namespace) *apiv1.Job {
 		if p.Type == pipeline.TypeSecret {
 			continue // a request never gives it
 		}
-		shown := &apiv1.JobParameter{Name: param, Type: string(p.Type), Help: p.Help, Required: p.Required, Values: p.Values}
+		shown := &apiv1.JobParameter{Name: param, Type: string(cmp.Or(p.Type, pipeline.TypeString)), Help: p.Help, Required: p.Default == nil, Values: p.Values}
 		if p.Default != nil {
 			shown.Default = *p.Default
 		}
