@@ -153,7 +153,7 @@ func (g *Globals) accepted(ctx context.Context, c *client, run *apiv1.Run, wait 
 // wait follows a run to its end.
 func (g *Globals) wait(ctx context.Context, c *client, run *apiv1.Run) error {
 	last, err := g.show(ctx, c, run.GetId(), 0, true)
-	for n := 0; err == nil && last.GetMergedInto() != "" && n < maxMerges; n++ {
+	for n := 0; err == nil && last.GetStatus() == apiv1.RunStatus_RUN_STATUS_MERGED && n < maxMerges; n++ {
 		g.merged(last)
 		last, err = g.show(ctx, c, last.GetMergedInto(), 0, true)
 	}

@@ -132,7 +132,7 @@ func (g *Globals) followJob(ctx context.Context, c *client, run *apiv1.Run) erro
 		if err := end.runs(ctx, c, run.GetId(), 0, func(r *apiv1.Run) { run = r }); err != nil {
 			return err
 		}
-		if run.GetMergedInto() == "" {
+		if run.GetStatus() != apiv1.RunStatus_RUN_STATUS_MERGED {
 			break
 		}
 		g.merged(run)

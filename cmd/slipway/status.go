@@ -126,7 +126,7 @@ func startsAt(r *apiv1.Run, now time.Time) string {
 // mergedIDs names the runs that are one execution with this one.
 func mergedIDs(r *apiv1.Run) string {
 	if r.GetMergedInto() != "" {
-		return merging(r)
+		return "into " + r.GetMergedInto()
 	}
 	return strings.Join(r.GetMerged(), " ")
 }

@@ -76,11 +76,15 @@ func job(r *apiv1.Run) string {
 	return r.GetNamespace() + "/" + r.GetJob()
 }
 
+// shortest is the least of an id that is shown; the API takes it while no other
+// run begins so.
+const shortest = len("j-12345")
+
 // merging says what other runs are one execution with this one.
 func merging(r *apiv1.Run) string {
 	switch n := len(r.GetMerged()); {
 	case r.GetMergedInto() != "":
-		return "into " + r.GetMergedInto()
+		return "into " + r.GetMergedInto()[:min(len(r.GetMergedInto()), shortest)]
 	case n > 0:
 		return "for " + plural(uint64(n), "other")
 	}
