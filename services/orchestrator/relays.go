@@ -53,7 +53,7 @@ func (c *clerk) pass(ctx context.Context, e *commandv1.Envelope, name string, se
 		Day: today(e, c.now()),
 		Event: &eventv1.MessageRelayed{
 			Relay: name, Team: o.GetTeam(), Channel: o.GetChannel(), ThreadTs: o.GetThreadTs(), MessageTs: o.GetMessageTs(), User: e.GetPrincipal().GetUser(),
-			ToChannel: settings.Channel, Reaction: strings.Trim(cmp.Or(settings.Reaction, defaultReaction), ":"),
+			ToChannel: settings.Channel, Reaction: cmp.Or(settings.Reaction, defaultReaction),
 		},
 		Notice: func(a relay.Away) string { return awayNotice(settings, a) },
 	})
