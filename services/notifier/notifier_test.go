@@ -257,7 +257,7 @@ func TestCheck(t *testing.T) {
 		says string
 	}{
 		"good":         {good.config(), true, "all that are needed"},
-		"no scopes":    {poor.config(), false, "missing channels:history, groups:history, im:history, im:write, reactions:write, users:read, app_mentions:read, commands"},
+		"no scopes":    {poor.config(), false, "missing channels:history, groups:history, im:history, im:write, reactions:write, files:write, channels:read, groups:read, users:read, app_mentions:read, commands"},
 		"wrong token":  {notifier.Config{BotToken: "xoxb-wrong", APIURL: good.slack.APIURL()}, false, "Slack refuses it: invalid_auth"},
 		"no token":     {notifier.Config{}, false, "SLACK_BOT_TOKEN is not set"},
 		"wrong URL":    {notifier.Config{BotToken: "xoxb-1", APIURL: "slack"}, false, "must be like"},

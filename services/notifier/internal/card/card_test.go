@@ -233,6 +233,12 @@ func golden(t *testing.T, name string, all []card.Message) {
 		if m.Broadcast {
 			fmt.Fprintln(&b, "# also in the channel")
 		}
+		if m.File != nil {
+			fmt.Fprintf(&b, "# file %s, %q, %s, %d bytes\n# instead: %s\n", m.File.Name, m.File.Title, m.File.Kind, len(m.File.Content), m.Instead)
+		}
+		if m.Raw != nil {
+			fmt.Fprintf(&b, "# raw %s\n# instead: %s\n", m.Raw, m.Instead)
+		}
 		e := json.NewEncoder(&b)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", "  ")

@@ -116,6 +116,7 @@ func (v View) together() string {
 func (v View) waits() string {
 	s := &v.Story.State
 	switch {
+	case !s.IsJob():
 	case v.Shown.Hold != nil:
 		h := v.Shown.Hold
 		text := fmt.Sprintf("⏸️ Held until %s by %s", moment(v.Shown.HeldUntil), by(h.By))
@@ -124,7 +125,7 @@ func (v View) waits() string {
 		}
 		return text + ". " + override(s)
 	case !v.Shown.StartAfter.IsZero():
-		return fmt.Sprintf("⏱️ Starts at %s. To stop it: %s", moment(v.Shown.StartAfter), grammar.Code("/slipway cancel "+v.Short))
+		return fmt.Sprintf("⏱️ Starts %s. To stop it: %s", moment(v.Shown.StartAfter), grammar.Code("/slipway cancel "+v.Short))
 	}
 	return ""
 }

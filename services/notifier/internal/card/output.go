@@ -86,7 +86,7 @@ func showText(src source, o Output) Message {
 	case strings.TrimSpace(text) == "":
 		return Message{Text: src.what + " printed nothing but blanks."}
 	case o.cut() || len(text) > maxReport:
-		return asFile(src, head(text)+"\n_The whole is in the file._", o)
+		return asFile(src, head(text)+whole(o), o)
 	}
 	return Message{Text: text}
 }
@@ -98,9 +98,17 @@ func showCode(src source, before string, o Output) Message {
 		before += "\n"
 	}
 	if o.cut() || len(before)+len(body) > maxReport {
-		return asFile(src, before+fence(head(string(o.Data)), 2*headBytes)+"\n_The whole is in the file._", o)
+		return asFile(src, before+fence(head(string(o.Data)), 2*headBytes)+whole(o), o)
 	}
 	return Message{Text: before + body}
+}
+
+// whole says where the rest is, of which a message shows the first lines.
+func whole(o Output) string {
+	if o.cut() {
+		return ""
+	}
+	return "\n_The whole is in the file._"
 }
 
 // asFile makes a file of an output, under a comment.
@@ -120,7 +128,7 @@ func asFile(src source, comment string, o Output) Message {
 
 // head is the first lines of a text.
 func head(text string) string {
-	lines := strings.SplitN(text[:min(len(text), headBytes)], "\n", headLines+1)
+	lines := strings.SplitN(strings.ToValidUTF8(text[:min(len(text), headBytes)], ""), "\n", headLines+1)
 	return strings.TrimRight(strings.Join(lines[:min(len(lines), headLines)], "\n"), "\n ")
 }
 

@@ -21,7 +21,7 @@ func Render(v View) Message {
 	} else if alert := v.alert(); alert != "" {
 		m.Blocks = append(m.Blocks, section(literal(alert)))
 	}
-	if steps := v.steps(); steps != "" {
+	if steps := v.steps(); steps != "" && v.Leader == nil {
 		m.Blocks = append(m.Blocks, section(marked(steps)))
 	}
 	m.Blocks = append(m.Blocks, contextOf(v.progress()...))
@@ -129,6 +129,12 @@ func (v View) place() string {
 
 // alert is the one reason why the run does not simply run, in plain words.
 func (v View) alert() string {
+	if l := v.Leader; l != nil {
+		if l.Status == run.Succeeded || l.Reason == "" {
+			return ""
+		}
+		return clean(upperFirst(l.Reason), maxReason)
+	}
 	if v.Shown.Reason == "" || v.Shown.Status == run.Succeeded {
 		return ""
 	}
@@ -136,8 +142,8 @@ func (v View) alert() string {
 }
 
 func upperFirst(text string) string {
-	if text == "" {
-		return ""
+	if text == "" || strings.HasPrefix(text, "d-") || strings.HasPrefix(text, "j-") {
+		return text // an id is written as it is typed
 	}
 	_, n := utf8.DecodeRuneInString(text)
 	return strings.ToUpper(text[:n]) + text[n:]
@@ -146,7 +152,7 @@ func upperFirst(text string) string {
 func (v View) progress() []string {
 	s := &v.Story.State
 	var parts []string
-	if n := len(s.Steps); n > 0 {
+	if n := len(s.Steps); n > 0 && v.Leader == nil {
 		parts = append(parts, fmt.Sprintf("%d of %d steps", done(s), n))
 	}
 	switch {
