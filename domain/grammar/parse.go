@@ -40,7 +40,8 @@ type Sentence struct {
 	// Ref is the text after the @.
 	Ref         string
 	Environment string
-	// Run is an id or its beginning, lower case, with its "d-" or "j-".
+	// Run is an id or its beginning, lower case, with its "d-" or "j-" if that
+	// was typed.
 	Run string
 	// Parameters are the KEY=VALUE pairs; nil when there are none.
 	Parameters map[string]string
@@ -318,14 +319,14 @@ func optionalName(v Verb, words []word) (string, error) {
 }
 
 // runID reads an id or the beginning of one, in any case, with or without its
-// kind; without, a deployment is meant.
+// kind; without, any run may be meant.
 func runID(text string) (string, bool) {
 	id := strings.ToLower(strings.Trim(text, "`*_"))
 	kind, rest, found := strings.Cut(id, "-")
 	if !found {
-		kind, rest = "d", id
+		rest = id
 	}
-	if kind != "d" && kind != "j" || rest == "" || len(rest) > MaxRunID {
+	if found && kind != "d" && kind != "j" || rest == "" || len(rest) > MaxRunID {
 		return "", false
 	}
 	for _, r := range rest {
@@ -333,7 +334,7 @@ func runID(text string) (string, bool) {
 			return "", false
 		}
 	}
-	return kind + "-" + rest, true
+	return id, true
 }
 
 func tooLong(what string, limit int) error {
