@@ -85,8 +85,11 @@ func (n *narrator) sentence(msg proto.Message) string {
 		for _, s := range e.GetPlan().GetSteps() {
 			n.steps = append(n.steps, s.GetName())
 		}
-		what := strings.TrimSpace(e.GetService() + " " + e.GetVersion())
-		return fmt.Sprintf("asked for %s to %s, %d steps in lane %s", what, e.GetEnvironment(), len(e.GetPlan().GetSteps()), e.GetPlan().GetLane())
+		what := strings.TrimSpace(e.GetService()+" "+e.GetVersion()) + " to " + e.GetEnvironment()
+		if e.GetJob() != "" {
+			what = e.GetNamespace() + "/" + e.GetJob()
+		}
+		return fmt.Sprintf("asked for %s, %d steps in lane %s", what, len(e.GetPlan().GetSteps()), e.GetPlan().GetLane())
 	case *eventv1.RunRefused:
 		return e.GetCode() + ": " + e.GetSentence()
 	case *eventv1.RunClaimed:
@@ -116,7 +119,13 @@ func (n *narrator) sentence(msg proto.Message) string {
 	case *eventv1.ClaimLapsed:
 		return "claim taken away: " + e.GetReason()
 	case *eventv1.SourceResolved:
-		return "source is " + e.GetKind() + " " + e.GetCommit()
+		text := "source is " + e.GetKind() + " " + e.GetCommit()
+		if e.GetStale() != "" {
+			text += "; " + e.GetStale()
+		}
+		return text
+	case *eventv1.RunNoted:
+		return "said: " + clip(e.GetText())
 	case *eventv1.RunEnded:
 		text := strings.ToLower(strings.TrimPrefix(e.GetOutcome().String(), "OUTCOME_")) + " after " + spent(e.GetElapsed().AsDuration())
 		if e.GetReason() != "" {
