@@ -164,7 +164,7 @@ func New(o Options) (Manifest, error) {
 		},
 		OAuth: OAuth{Scopes: ScopeSet{Bot: Scopes()}},
 		Settings: Settings{
-			Events:        Subscriptions{URL: door(pathEvents), Events: eventNames()},
+			Events:        Subscriptions{URL: door(pathEvents), Events: Events()},
 			Interactivity: Door{Enabled: true, URL: door(pathInteractions)},
 			Socket:        o.Socket,
 		},

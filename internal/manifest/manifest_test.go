@@ -26,14 +26,17 @@ var needs = map[string][]string{
 	"conversations.history": {"channels:history", "groups:history", "im:history"},
 	"conversations.replies": {"channels:history", "groups:history", "im:history"},
 	"conversations.list":    {"channels:read", "groups:read"},
+	"conversations.join":    {"channels:join"},
 	"chat.getPermalink":     nil,
 
 	"files.getUploadURLExternal":   {"files:write"},
 	"files.completeUploadExternal": {"files:write"},
 
-	"app_mention": {"app_mentions:read"},
-	"message.im":  {"im:history"},
-	"/deploy":     {"commands"},
+	"app_mention":      {"app_mentions:read"},
+	"message.im":       {"im:history"},
+	"message.channels": {"channels:history"},
+	"channel_created":  {"channels:read"},
+	"/deploy":          {"commands"},
 }
 
 func TestEveryMethodAndEventHasItsScopeAndNoScopeIsIdle(t *testing.T) {
@@ -78,7 +81,7 @@ func TestHTTPNamesEveryDoorAndSocketModeNone(t *testing.T) {
 		t.Errorf("with Socket Mode: %v\n%s", err, out)
 	}
 	for _, m := range []manifest.Manifest{web, socket} {
-		if got := m.Settings.Events.Events; !slices.Equal(got, []string{"app_mention", "message.im", "user_change"}) {
+		if got := m.Settings.Events.Events; !slices.Equal(got, []string{"app_mention", "message.im", "message.channels", "channel_created", "user_change"}) {
 			t.Errorf("events %v", got)
 		}
 		var names []string

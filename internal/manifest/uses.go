@@ -24,6 +24,7 @@ var methods = []use{
 	{"conversations.history", []string{"channels:history", "groups:history", "im:history"}, "finding a post whose outcome was unknown"},
 	{"conversations.replies", []string{"channels:history", "groups:history", "im:history"}, "the same in a thread"},
 	{"conversations.list", []string{"channels:read", "groups:read"}, "channels that the configuration calls by their names"},
+	{"conversations.join", []string{"channels:join"}, "public channels, so that relays hear what is said there (slack.join_channels)"},
 	{"chat.getPermalink", nil, "the address of a failure, and of a message that is passed on"},
 	{"files.getUploadURLExternal", []string{"files:write"}, "reports that are too long for a message"},
 	{"files.completeUploadExternal", []string{"files:write"}, "the same"},
@@ -33,6 +34,8 @@ var methods = []use{
 var events = []use{
 	{"app_mention", []string{"app_mentions:read"}, "sentences to the bot"},
 	{"message.im", []string{"im:history"}, "sentences in its direct messages"},
+	{"message.channels", []string{"channels:history"}, "keywords of relays"},
+	{"channel_created", []string{"channels:read"}, "new channels are joined"},
 	{"user_change", []string{"users:read"}, "who becomes a guest is known as one at once"},
 }
 
@@ -60,7 +63,7 @@ func Reasons() map[string][]string {
 	return out
 }
 
-func eventNames() []string {
+func Events() []string {
 	var out []string
 	for _, e := range events {
 		out = append(out, e.name)
