@@ -42,16 +42,28 @@ func (d *Desk) conclude(ctx context.Context, t *track, _ card.View, e *entry) (t
 	if told(m) {
 		return d.regret(ctx, t, v, m)
 	}
-	if err := d.readOutput(ctx, t); err != nil {
+	if at := d.ready(m, t.job.channel); at.After(d.cfg.Now()) {
+		return at, nil // before a large output is read
+	}
+	output, err := d.readOutput(ctx, result)
+	if err != nil {
 		return time.Time{}, err
 	}
-	message, worth := card.Report(v, *t.job.output)
+	message, worth := card.Report(v, output)
 	if !worth {
 		return time.Time{}, nil
 	}
 	l := t.here(message)
 	l.sequence = result.Sequence
 	return d.deliver(ctx, t, m, l)
+}
+
+// ready is when something can be done for a message.
+func (d *Desk) ready(e *entry, channel string) time.Time {
+	if e.card.GetState() == commandv1.Card_STATE_PENDING && !e.unsent {
+		return latest(e.card.GetDeadline().AsTime(), e.look)
+	}
+	return d.pace.free(slackapi.MethodPost, channel, d.cfg.Now())
 }
 
 // regret tells a requester in private that the end could not be said in their

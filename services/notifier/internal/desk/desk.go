@@ -83,6 +83,7 @@ type Desk struct {
 	agenda agenda
 	pace   pace
 	names  names
+	kept   kept
 	passed map[string]uint64 // relays, to the sequence up to which they were looked at
 	rest   time.Time         // until log and ledger are asked again
 

@@ -1,11 +1,14 @@
 // Package desk makes Slack show what the log says: it compares the card of every
-// run that Slack asked for with the run, and posts or edits until they agree.
-// Its work is derived state, never a queue: a desk that starts anew finds what
-// is left to do by comparing CARDS with the log. What a message says is card's
+// run that Slack asked for with the run, and posts or edits until they agree; it
+// marks the requests of jobs, says how they ended, and passes messages on. Its
+// work is derived state, never a queue: a desk that starts anew finds what is
+// left to do by comparing CARDS with the log. What a message says is card's
 // business, how Slack is spoken to slackapi's. Only the notifier uses it.
 //
-// Invariants: a post is announced in CARDS by compare-and-set before it is
-// sent, and one of unknown outcome is looked for twice before it is sent again;
-// a card counts as settled only when an edit with the final state began after
-// every earlier edit was certainly over; any number of desks at once post once.
+// Invariants: a post, and the showing of a file, is announced in CARDS by
+// compare-and-set before it is sent, and one of unknown outcome is looked for
+// twice before it is sent again; a card counts as settled only when an edit with
+// the final state began after every earlier edit was certainly over; what
+// several runs are told in one place is one message, under the run that was
+// executed; any number of desks at once post once.
 package desk

@@ -28,8 +28,7 @@ type jobTrack struct {
 	channel  string // of the request, by its id
 	accepted signal
 	ended    signal
-	noted    int // notes that need nothing more
-	output   *card.Output
+	noted    int  // notes that need nothing more
 	failure  link // of the message that says how it failed
 	cardLink link
 }

@@ -186,3 +186,42 @@ func TestCrashesAroundMergedRunsWithNotes(t *testing.T) {
 		w.signed(second, "white_check_mark")
 	})
 }
+
+// Two desks at once, of which neither knows of the other, say everything once.
+func TestTwoDesksAtOnceReportOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.desk("a", nil), w.desk("b", nil)
+	work := func(within time.Duration) {
+		end := w.clock.Now().Add(within)
+		for range maxSteps {
+			na, nb := a.Step(t.Context()), b.Step(t.Context())
+			next := na
+			if next.IsZero() || !nb.IsZero() && nb.Before(next) {
+				next = nb
+			}
+			if next.IsZero() || next.After(end) {
+				return
+			}
+			w.clock.set(next)
+		}
+	}
+	r := escalating()
+	r.LogsChannel = sandbox.ChannelPrivate
+	first := w.mention(sandbox.UserRequester, sandbox.ChannelDeploys, "")
+	second := w.mention(sandbox.UserApprover, sandbox.ChannelDeploys, "")
+	pair(w, r, first, second)
+	work(time.Second)
+	w.say(jobID, "on the way")
+	w.fail(jobID)
+	work(10 * time.Minute)
+	if said := w.said(sandbox.ChannelDeploys); len(said) != 2 || said[0].Text != "on the way" || !strings.Contains(said[1].Text, "❌ failed") {
+		t.Errorf("said %q", texts(said))
+	}
+	w.only(sandbox.ChannelGeneral)
+	w.only(sandbox.ChannelPrivate)
+	w.signed(first, "x")
+	w.signed(second, "x")
+	w.settled(a, jobID)
+	w.settled(b, otherID)
+}

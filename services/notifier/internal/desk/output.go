@@ -56,32 +56,40 @@ func (o *bucketObjects) Head(ctx context.Context, name string, limit int64) ([]b
 	return data, nil
 }
 
-// readOutput reads what the last step of the result printed, once.
-func (d *Desk) readOutput(ctx context.Context, t *track) error {
-	s := &t.result().State
-	if t.job.output != nil {
-		return nil
+// kept is the output that was read last: one alone, since each may be large and
+// many may wait for Slack.
+type kept struct {
+	run    string
+	output card.Output
+}
+
+// readOutput is what the last step of a result printed.
+func (d *Desk) readOutput(ctx context.Context, s *run.State) (card.Output, error) {
+	n := len(s.Steps)
+	if n == 0 || s.Status != run.Succeeded || !s.Plan.GetReport().GetStdout() {
+		return card.Output{}, nil
 	}
-	o := card.Output{}
-	if n := len(s.Steps); n > 0 && s.Status == run.Succeeded && s.Plan.GetReport().GetStdout() {
-		last := &s.Steps[n-1]
-		o.Data, o.Size = last.Stdout, max(last.StdoutBytes, uint64(len(last.Stdout)))
-		switch {
-		case last.StdoutObject != "":
-			ctx, cancel := context.WithTimeout(ctx, readTimeout)
-			defer cancel()
-			data, err := d.objects.Head(ctx, last.StdoutObject, maxOutput)
-			if err != nil && !errors.Is(err, ErrGone) {
-				return err
-			}
-			if err != nil {
-				o.Lost = "its output is no longer kept"
-			}
-			o.Data, o.Size = data, max(o.Size, uint64(len(data)))
-		case len(last.Stdout) == 0 && last.StdoutBytes > 0:
+	last := &s.Steps[n-1]
+	o := card.Output{Data: last.Stdout, Size: max(last.StdoutBytes, uint64(len(last.Stdout)))}
+	switch {
+	case last.StdoutObject == "":
+		if len(o.Data) == 0 && o.Size > 0 {
 			o.Lost = "its output could not be kept"
 		}
+		return o, nil
+	case d.kept.run == s.ID:
+		return d.kept.output, nil
 	}
-	t.job.output = &o
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	data, err := d.objects.Head(ctx, last.StdoutObject, maxOutput)
+	switch {
+	case errors.Is(err, ErrGone):
+		o.Lost = "its output is no longer kept"
+	case err != nil:
+		return card.Output{}, err
+	}
+	o.Data, o.Size = data, max(o.Size, uint64(len(data)))
+	d.kept = kept{run: s.ID, output: o}
+	return o, nil
 }

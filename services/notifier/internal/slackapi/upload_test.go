@@ -67,10 +67,12 @@ func TestAFailedUploadIsUnsentAndNamesNoAddress(t *testing.T) {
 		outcome slackapi.Outcome
 		after   time.Duration
 	}{
-		"gone":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, slackapi.Unsent, 0},
-		"503":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }, slackapi.Unsent, 0},
-		"broken":   {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, slackapi.Unsent, 0},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound) }, slackapi.Unsent, 0},
+		"gone":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, slackapi.Unsent, 0},
+		"503":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }, slackapi.Unsent, 0},
+		"broken": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, slackapi.Unsent, 0},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+		}, slackapi.Unsent, 0},
 		"limited": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "9")
 			w.WriteHeader(http.StatusTooManyRequests)
