@@ -17,7 +17,6 @@ import (
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 	"github.com/slipway-hq/slipway/internal/lifecycle"
 	"github.com/slipway-hq/slipway/internal/localenv"
-	"github.com/slipway-hq/slipway/internal/manifest"
 	"github.com/slipway-hq/slipway/internal/natsconn"
 	"github.com/slipway-hq/slipway/internal/natsnode"
 	"github.com/slipway-hq/slipway/internal/settings"
@@ -211,7 +210,7 @@ func (u *up) openSlack(ctx context.Context) (err error) {
 	}
 	u.sandbox, err = sandbox.New(sandbox.Config{
 		Listen: string(u.SandboxListen), Target: u.host.URL(), Delivery: sandbox.HTTP, StateFile: filepath.Join(u.Data, "sandbox.json"),
-		Subscriptions: manifest.Events(), KillRunner: u.killRunner, Logger: u.logger.With("service", "sandbox"),
+		KillRunner: u.killRunner, Logger: u.logger.With("service", "sandbox"),
 		Subscriptions: events, Hints: func() []string { return hints(u.config) },
 	})
 	if err != nil {
