@@ -17,6 +17,7 @@ import (
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 	"github.com/slipway-hq/slipway/internal/lifecycle"
 	"github.com/slipway-hq/slipway/internal/localenv"
+	"github.com/slipway-hq/slipway/internal/manifest"
 	"github.com/slipway-hq/slipway/internal/natsconn"
 	"github.com/slipway-hq/slipway/internal/natsnode"
 	"github.com/slipway-hq/slipway/internal/settings"
@@ -204,14 +205,10 @@ func (u *up) openSlack(ctx context.Context) (err error) {
 	if u.Ingress.SigningSecret != nil || u.Ingress.AppToken != nil {
 		u.logger.Warn("the sandbox starts and the Slack app's secrets are not used: SLACK_BOT_TOKEN is not set")
 	}
-	events, err := sandboxEvents(u.config)
-	if err != nil {
-		return fmt.Errorf("start the sandbox: %w", err)
-	}
 	u.sandbox, err = sandbox.New(sandbox.Config{
 		Listen: string(u.SandboxListen), Target: u.host.URL(), Delivery: sandbox.HTTP, StateFile: filepath.Join(u.Data, "sandbox.json"),
 		KillRunner: u.killRunner, Logger: u.logger.With("service", "sandbox"),
-		Subscriptions: events, Hints: func() []string { return hints(u.config) },
+		Subscriptions: manifest.Events(), Hints: func() []string { return hints(u.config) },
 	})
 	if err != nil {
 		return fmt.Errorf("start the sandbox: %w", err)

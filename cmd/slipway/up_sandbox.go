@@ -7,7 +7,6 @@ import (
 
 	"github.com/slipway-hq/slipway/domain/pipeline"
 	"github.com/slipway-hq/slipway/internal/configfile"
-	"github.com/slipway-hq/slipway/internal/manifest"
 )
 
 // maxHints is how many examples fit below the sandbox's composer.
@@ -59,22 +58,4 @@ func sample(name string, p pipeline.Param) string {
 		return greeted[name]
 	}
 	return ""
-}
-
-// overheard are the events that relays need beyond those of every installation.
-var overheard = []string{"message.channels", "message.groups", "channel_created"}
-
-// sandboxEvents are what the app subscribes to in the sandbox: what its
-// manifest says, and what people say to each other when the configuration has
-// relays.
-func sandboxEvents(path string) ([]string, error) {
-	doc, err := manifest.New(manifest.Options{Socket: true})
-	if err != nil {
-		return nil, err
-	}
-	events := doc.Settings.Events.Events
-	if file, problems := configfile.Load(path); len(problems) == 0 && len(file.Config.Relays) > 0 {
-		events = slices.Concat(events, overheard)
-	}
-	return events, nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -28,9 +27,6 @@ func TestTheSandboxOffersWhatTheConfigurationUnderstands(t *testing.T) {
 `)
 	if diff := cmp.Diff([]string{"@slipway test say hello to Bob", "/slipway help"}, hints(path)); diff != "" {
 		t.Error(diff)
-	}
-	if events, err := sandboxEvents(path); err != nil || !slices.Contains(events, "app_mention") || slices.Contains(events, "message.channels") {
-		t.Errorf("%v %v", events, err)
 	}
 	write("nonsense: [")
 	if diff := cmp.Diff([]string{"/slipway help"}, hints(path)); diff != "" {
