@@ -137,7 +137,7 @@ func (d *Desk) escalates(t *track) bool {
 // escalate passes a failure on to support, once however many asked. The run that
 // was executed does it; only where that was asked for in private one of those
 // that merged into it does.
-func (d *Desk) escalate(ctx context.Context, t *track, v card.View, e *entry) (time.Time, error) {
+func (d *Desk) escalate(ctx context.Context, t *track, _ card.View, e *entry) (time.Time, error) {
 	leader := t.job.leader
 	if !t.over() || !d.escalates(t) || leader != nil && !private(d.names.id(leader.State.Origin.GetChannel())) {
 		return time.Time{}, nil
@@ -164,7 +164,7 @@ func (d *Desk) escalate(ctx context.Context, t *track, v card.View, e *entry) (t
 			why = "Its message is in " + card.Place(t.job.channel) + "."
 		}
 	}
-	v = d.verdictView(t, e)
+	v := d.verdictView(t, e)
 	return d.deliver(ctx, t, m, letter{channel: channel, message: card.Escalation(v, t.job.failure.address, why), sequence: result.Sequence})
 }
 

@@ -547,3 +547,35 @@ func (w *world) undelivered() ([]*commandv1.Card, error) {
 	err := w.ledger.Undelivered(context.WithoutCancel(w.t.Context()), func(c *commandv1.Card, _ time.Time) { out = append(out, c) })
 	return out, err
 }
+
+// A channel that does not exist, or a list of channels that cannot be had, keeps
+// nothing else from being said.
+func TestNamesThatLeadNowhereHoldNothingUp(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]sandbox.Fault{
+		"no such channel": {},
+		"no list":         {Kind: sandbox.ServerError, Method: slackapi.MethodChannels},
+		"no right":        {Kind: sandbox.APIError, Code: "missing_scope", Method: slackapi.MethodChannels},
+	} {
+		w := newWorld(t)
+		if f.Kind != "" {
+			w.slack.Faults().Set(f)
+		}
+		d := w.desk("a", nil)
+		r := escalating()
+		r.LogsChannel, r.SupportChannel = "#nowhere", "#nobody"
+		w.job(jobID, w.mention(sandbox.UserRequester, sandbox.ChannelDeploys, ""), r)
+		w.begin(jobID)
+		w.fail(jobID)
+		w.rest(d, 30*time.Minute)
+		if m := w.only(sandbox.ChannelDeploys); !strings.Contains(m.Text, "❌ failed") {
+			t.Errorf("%s: %s", name, m.Text)
+		}
+		found, err := w.undelivered()
+		must(t, err)
+		if len(found) != 2 {
+			t.Errorf("%s: %d messages are on record", name, len(found))
+		}
+		w.settled(d, jobID)
+	}
+}
