@@ -35,6 +35,7 @@ var needs = map[string][]string{
 	"app_mention":      {"app_mentions:read"},
 	"message.im":       {"im:history"},
 	"message.channels": {"channels:history"},
+	"message.groups":   {"groups:history"},
 	"channel_created":  {"channels:read"},
 	"/deploy":          {"commands"},
 }
@@ -81,7 +82,7 @@ func TestHTTPNamesEveryDoorAndSocketModeNone(t *testing.T) {
 		t.Errorf("with Socket Mode: %v\n%s", err, out)
 	}
 	for _, m := range []manifest.Manifest{web, socket} {
-		if got := m.Settings.Events.Events; !slices.Equal(got, []string{"app_mention", "message.im", "message.channels", "channel_created", "user_change"}) {
+		if got := m.Settings.Events.Events; !slices.Equal(got, []string{"app_mention", "message.im", "message.channels", "message.groups", "channel_created", "user_change"}) {
 			t.Errorf("events %v", got)
 		}
 		var names []string

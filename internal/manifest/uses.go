@@ -35,6 +35,7 @@ var events = []use{
 	{"app_mention", []string{"app_mentions:read"}, "sentences to the bot"},
 	{"message.im", []string{"im:history"}, "sentences in its direct messages"},
 	{"message.channels", []string{"channels:history"}, "keywords of relays"},
+	{"message.groups", []string{"groups:history"}, "the same, in private channels that the bot was invited to"},
 	{"channel_created", []string{"channels:read"}, "new channels are joined"},
 	{"user_change", []string{"users:read"}, "who becomes a guest is known as one at once"},
 }
