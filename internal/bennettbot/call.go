@@ -289,6 +289,7 @@ func (e *evaluator) method(x *expression, of *value, args given) *value {
 			e.charge(len(of.list))
 			return of.copied(x.line)
 		}
+	default: // has no methods here
 	}
 	return nil
 }

@@ -215,8 +215,9 @@ func (e *evaluator) elements(v *value) (all []*value, why *value) {
 			all = append(all, textValue(v.line, string(r)))
 		}
 		return all, nil
+	default:
+		return nil, unknown(v.line, v.sort()+" cannot be gone through")
 	}
-	return nil, unknown(v.line, v.sort()+" cannot be gone through")
 }
 
 func (e *evaluator) dict(x *expression, s *scope) *value {
