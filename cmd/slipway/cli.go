@@ -39,6 +39,7 @@ type CLI struct {
 	Sandbox SandboxCmd `cmd:"" group:"serve" help:"Run only the stand-in for Slack."`
 
 	Doctor    DoctorCmd    `cmd:"" group:"operate" help:"Check what an operator would."`
+	Runners   RunnersCmd   `cmd:"" group:"operate" help:"List the runners that are alive, and what each runs."`
 	Replay    ReplayCmd    `cmd:"" group:"operate" help:"Refold the whole log and compare with the live view."`
 	Release   ReleaseCmd   `cmd:"" group:"operate" help:"Give the slot of a quarantined run to others."`
 	Dead      DeadCmd      `cmd:"" group:"operate" help:"Look at messages that could not be handled."`

@@ -222,6 +222,199 @@ func (x *Check) GetRemedy() string {
 	return ""
 }
 
+type ListRunnersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRunnersRequest) Reset() {
+	*x = ListRunnersRequest{}
+	mi := &file_slipway_api_v1_system_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRunnersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRunnersRequest) ProtoMessage() {}
+
+func (x *ListRunnersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_api_v1_system_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRunnersRequest.ProtoReflect.Descriptor instead.
+func (*ListRunnersRequest) Descriptor() ([]byte, []int) {
+	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{3}
+}
+
+type ListRunnersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Runners       []*Runner              `protobuf:"bytes,1,rep,name=runners,proto3" json:"runners,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRunnersResponse) Reset() {
+	*x = ListRunnersResponse{}
+	mi := &file_slipway_api_v1_system_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRunnersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRunnersResponse) ProtoMessage() {}
+
+func (x *ListRunnersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_api_v1_system_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRunnersResponse.ProtoReflect.Descriptor instead.
+func (*ListRunnersResponse) Descriptor() ([]byte, []int) {
+	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ListRunnersResponse) GetRunners() []*Runner {
+	if x != nil {
+		return x.Runners
+	}
+	return nil
+}
+
+// Runner is one living incarnation of a runner.
+type Runner struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Incarnation string                 `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Host        string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	Pools       []string               `protobuf:"bytes,3,rep,name=pools,proto3" json:"pools,omitempty"`
+	// Runs that it has room for, and that it says it holds.
+	Capacity uint32 `protobuf:"varint,4,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	Running  uint32 `protobuf:"varint,5,opt,name=running,proto3" json:"running,omitempty"`
+	// It takes no new runs and ends when those it holds reach a step's end.
+	Draining bool   `protobuf:"varint,6,opt,name=draining,proto3" json:"draining,omitempty"`
+	Version  string `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
+	// When it last renewed its lease, by its own clock.
+	Renewed *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=renewed,proto3" json:"renewed,omitempty"`
+	// Runs whose live claim it has.
+	Runs          []*Run `protobuf:"bytes,9,rep,name=runs,proto3" json:"runs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Runner) Reset() {
+	*x = Runner{}
+	mi := &file_slipway_api_v1_system_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Runner) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Runner) ProtoMessage() {}
+
+func (x *Runner) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_api_v1_system_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Runner.ProtoReflect.Descriptor instead.
+func (*Runner) Descriptor() ([]byte, []int) {
+	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Runner) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *Runner) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Runner) GetPools() []string {
+	if x != nil {
+		return x.Pools
+	}
+	return nil
+}
+
+func (x *Runner) GetCapacity() uint32 {
+	if x != nil {
+		return x.Capacity
+	}
+	return 0
+}
+
+func (x *Runner) GetRunning() uint32 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *Runner) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
+func (x *Runner) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Runner) GetRenewed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Renewed
+	}
+	return nil
+}
+
+func (x *Runner) GetRuns() []*Run {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
 type ReplayRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -230,7 +423,7 @@ type ReplayRequest struct {
 
 func (x *ReplayRequest) Reset() {
 	*x = ReplayRequest{}
-	mi := &file_slipway_api_v1_system_proto_msgTypes[3]
+	mi := &file_slipway_api_v1_system_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -242,7 +435,7 @@ func (x *ReplayRequest) String() string {
 func (*ReplayRequest) ProtoMessage() {}
 
 func (x *ReplayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_api_v1_system_proto_msgTypes[3]
+	mi := &file_slipway_api_v1_system_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -255,7 +448,7 @@ func (x *ReplayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayRequest.ProtoReflect.Descriptor instead.
 func (*ReplayRequest) Descriptor() ([]byte, []int) {
-	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{3}
+	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{6}
 }
 
 type ReplayResponse struct {
@@ -274,7 +467,7 @@ type ReplayResponse struct {
 
 func (x *ReplayResponse) Reset() {
 	*x = ReplayResponse{}
-	mi := &file_slipway_api_v1_system_proto_msgTypes[4]
+	mi := &file_slipway_api_v1_system_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -286,7 +479,7 @@ func (x *ReplayResponse) String() string {
 func (*ReplayResponse) ProtoMessage() {}
 
 func (x *ReplayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_api_v1_system_proto_msgTypes[4]
+	mi := &file_slipway_api_v1_system_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -299,7 +492,7 @@ func (x *ReplayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayResponse.ProtoReflect.Descriptor instead.
 func (*ReplayResponse) Descriptor() ([]byte, []int) {
-	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{4}
+	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ReplayResponse) GetRecords() uint64 {
@@ -352,7 +545,7 @@ type ListDeadRequest struct {
 
 func (x *ListDeadRequest) Reset() {
 	*x = ListDeadRequest{}
-	mi := &file_slipway_api_v1_system_proto_msgTypes[5]
+	mi := &file_slipway_api_v1_system_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -364,7 +557,7 @@ func (x *ListDeadRequest) String() string {
 func (*ListDeadRequest) ProtoMessage() {}
 
 func (x *ListDeadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_api_v1_system_proto_msgTypes[5]
+	mi := &file_slipway_api_v1_system_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -377,7 +570,7 @@ func (x *ListDeadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadRequest) Descriptor() ([]byte, []int) {
-	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{5}
+	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{8}
 }
 
 type ListDeadResponse struct {
@@ -389,7 +582,7 @@ type ListDeadResponse struct {
 
 func (x *ListDeadResponse) Reset() {
 	*x = ListDeadResponse{}
-	mi := &file_slipway_api_v1_system_proto_msgTypes[6]
+	mi := &file_slipway_api_v1_system_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -401,7 +594,7 @@ func (x *ListDeadResponse) String() string {
 func (*ListDeadResponse) ProtoMessage() {}
 
 func (x *ListDeadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_api_v1_system_proto_msgTypes[6]
+	mi := &file_slipway_api_v1_system_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -414,7 +607,7 @@ func (x *ListDeadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadResponse) Descriptor() ([]byte, []int) {
-	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{6}
+	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListDeadResponse) GetMessages() []*DeadMessage {
@@ -439,7 +632,7 @@ type DeadMessage struct {
 
 func (x *DeadMessage) Reset() {
 	*x = DeadMessage{}
-	mi := &file_slipway_api_v1_system_proto_msgTypes[7]
+	mi := &file_slipway_api_v1_system_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +644,7 @@ func (x *DeadMessage) String() string {
 func (*DeadMessage) ProtoMessage() {}
 
 func (x *DeadMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_api_v1_system_proto_msgTypes[7]
+	mi := &file_slipway_api_v1_system_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +657,7 @@ func (x *DeadMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadMessage.ProtoReflect.Descriptor instead.
 func (*DeadMessage) Descriptor() ([]byte, []int) {
-	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{7}
+	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DeadMessage) GetSequence() uint64 {
@@ -518,7 +711,7 @@ type ReplayDeadRequest struct {
 
 func (x *ReplayDeadRequest) Reset() {
 	*x = ReplayDeadRequest{}
-	mi := &file_slipway_api_v1_system_proto_msgTypes[8]
+	mi := &file_slipway_api_v1_system_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -530,7 +723,7 @@ func (x *ReplayDeadRequest) String() string {
 func (*ReplayDeadRequest) ProtoMessage() {}
 
 func (x *ReplayDeadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_api_v1_system_proto_msgTypes[8]
+	mi := &file_slipway_api_v1_system_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -543,7 +736,7 @@ func (x *ReplayDeadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadRequest.ProtoReflect.Descriptor instead.
 func (*ReplayDeadRequest) Descriptor() ([]byte, []int) {
-	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{8}
+	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReplayDeadRequest) GetSequence() uint64 {
@@ -562,7 +755,7 @@ type ReplayDeadResponse struct {
 
 func (x *ReplayDeadResponse) Reset() {
 	*x = ReplayDeadResponse{}
-	mi := &file_slipway_api_v1_system_proto_msgTypes[9]
+	mi := &file_slipway_api_v1_system_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -574,7 +767,7 @@ func (x *ReplayDeadResponse) String() string {
 func (*ReplayDeadResponse) ProtoMessage() {}
 
 func (x *ReplayDeadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_api_v1_system_proto_msgTypes[9]
+	mi := &file_slipway_api_v1_system_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -587,7 +780,7 @@ func (x *ReplayDeadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayDeadResponse.ProtoReflect.Descriptor instead.
 func (*ReplayDeadResponse) Descriptor() ([]byte, []int) {
-	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{9}
+	return file_slipway_api_v1_system_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReplayDeadResponse) GetSubject() string {
@@ -601,7 +794,7 @@ var File_slipway_api_v1_system_proto protoreflect.FileDescriptor
 
 const file_slipway_api_v1_system_proto_rawDesc = "" +
 	"\n" +
-	"\x1bslipway/api/v1/system.proto\x12\x0eslipway.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n" +
+	"\x1bslipway/api/v1/system.proto\x12\x0eslipway.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18slipway/api/v1/run.proto\"\x0f\n" +
 	"\rDoctorRequest\"?\n" +
 	"\x0eDoctorResponse\x12-\n" +
 	"\x06checks\x18\x01 \x03(\v2\x15.slipway.api.v1.CheckR\x06checks\"\xd2\x01\n" +
@@ -614,7 +807,20 @@ const file_slipway_api_v1_system_proto_rawDesc = "" +
 	"\x11LEVEL_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bLEVEL_OK\x10\x01\x12\x11\n" +
 	"\rLEVEL_WARNING\x10\x02\x12\x0f\n" +
-	"\vLEVEL_ERROR\x10\x03\"\x0f\n" +
+	"\vLEVEL_ERROR\x10\x03\"\x14\n" +
+	"\x12ListRunnersRequest\"G\n" +
+	"\x13ListRunnersResponse\x120\n" +
+	"\arunners\x18\x01 \x03(\v2\x16.slipway.api.v1.RunnerR\arunners\"\x9f\x02\n" +
+	"\x06Runner\x12 \n" +
+	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x12\n" +
+	"\x04host\x18\x02 \x01(\tR\x04host\x12\x14\n" +
+	"\x05pools\x18\x03 \x03(\tR\x05pools\x12\x1a\n" +
+	"\bcapacity\x18\x04 \x01(\rR\bcapacity\x12\x18\n" +
+	"\arunning\x18\x05 \x01(\rR\arunning\x12\x1a\n" +
+	"\bdraining\x18\x06 \x01(\bR\bdraining\x12\x18\n" +
+	"\aversion\x18\a \x01(\tR\aversion\x124\n" +
+	"\arenewed\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\arenewed\x12'\n" +
+	"\x04runs\x18\t \x03(\v2\x13.slipway.api.v1.RunR\x04runs\"\x0f\n" +
 	"\rReplayRequest\"\xb9\x01\n" +
 	"\x0eReplayResponse\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x12\n" +
@@ -636,10 +842,11 @@ const file_slipway_api_v1_system_proto_rawDesc = "" +
 	"\x11ReplayDeadRequest\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\".\n" +
 	"\x12ReplayDeadResponse\x12\x18\n" +
-	"\asubject\x18\x01 \x01(\tR\asubject2\xcc\x02\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject2\xa9\x03\n" +
 	"\rSystemService\x12G\n" +
 	"\x06Doctor\x12\x1d.slipway.api.v1.DoctorRequest\x1a\x1e.slipway.api.v1.DoctorResponse\x12I\n" +
-	"\x06Replay\x12\x1d.slipway.api.v1.ReplayRequest\x1a\x1e.slipway.api.v1.ReplayResponse0\x01\x12R\n" +
+	"\x06Replay\x12\x1d.slipway.api.v1.ReplayRequest\x1a\x1e.slipway.api.v1.ReplayResponse0\x01\x12[\n" +
+	"\vListRunners\x12\".slipway.api.v1.ListRunnersRequest\x1a#.slipway.api.v1.ListRunnersResponse\"\x03\x90\x02\x01\x12R\n" +
 	"\bListDead\x12\x1f.slipway.api.v1.ListDeadRequest\x1a .slipway.api.v1.ListDeadResponse\"\x03\x90\x02\x01\x12S\n" +
 	"\n" +
 	"ReplayDead\x12!.slipway.api.v1.ReplayDeadRequest\x1a\".slipway.api.v1.ReplayDeadResponseB\xb3\x01\n" +
@@ -658,39 +865,48 @@ func file_slipway_api_v1_system_proto_rawDescGZIP() []byte {
 }
 
 var file_slipway_api_v1_system_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_slipway_api_v1_system_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_slipway_api_v1_system_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_slipway_api_v1_system_proto_goTypes = []any{
 	(Check_Level)(0),              // 0: slipway.api.v1.Check.Level
 	(*DoctorRequest)(nil),         // 1: slipway.api.v1.DoctorRequest
 	(*DoctorResponse)(nil),        // 2: slipway.api.v1.DoctorResponse
 	(*Check)(nil),                 // 3: slipway.api.v1.Check
-	(*ReplayRequest)(nil),         // 4: slipway.api.v1.ReplayRequest
-	(*ReplayResponse)(nil),        // 5: slipway.api.v1.ReplayResponse
-	(*ListDeadRequest)(nil),       // 6: slipway.api.v1.ListDeadRequest
-	(*ListDeadResponse)(nil),      // 7: slipway.api.v1.ListDeadResponse
-	(*DeadMessage)(nil),           // 8: slipway.api.v1.DeadMessage
-	(*ReplayDeadRequest)(nil),     // 9: slipway.api.v1.ReplayDeadRequest
-	(*ReplayDeadResponse)(nil),    // 10: slipway.api.v1.ReplayDeadResponse
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*ListRunnersRequest)(nil),    // 4: slipway.api.v1.ListRunnersRequest
+	(*ListRunnersResponse)(nil),   // 5: slipway.api.v1.ListRunnersResponse
+	(*Runner)(nil),                // 6: slipway.api.v1.Runner
+	(*ReplayRequest)(nil),         // 7: slipway.api.v1.ReplayRequest
+	(*ReplayResponse)(nil),        // 8: slipway.api.v1.ReplayResponse
+	(*ListDeadRequest)(nil),       // 9: slipway.api.v1.ListDeadRequest
+	(*ListDeadResponse)(nil),      // 10: slipway.api.v1.ListDeadResponse
+	(*DeadMessage)(nil),           // 11: slipway.api.v1.DeadMessage
+	(*ReplayDeadRequest)(nil),     // 12: slipway.api.v1.ReplayDeadRequest
+	(*ReplayDeadResponse)(nil),    // 13: slipway.api.v1.ReplayDeadResponse
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*Run)(nil),                   // 15: slipway.api.v1.Run
 }
 var file_slipway_api_v1_system_proto_depIdxs = []int32{
 	3,  // 0: slipway.api.v1.DoctorResponse.checks:type_name -> slipway.api.v1.Check
 	0,  // 1: slipway.api.v1.Check.level:type_name -> slipway.api.v1.Check.Level
-	8,  // 2: slipway.api.v1.ListDeadResponse.messages:type_name -> slipway.api.v1.DeadMessage
-	11, // 3: slipway.api.v1.DeadMessage.time:type_name -> google.protobuf.Timestamp
-	1,  // 4: slipway.api.v1.SystemService.Doctor:input_type -> slipway.api.v1.DoctorRequest
-	4,  // 5: slipway.api.v1.SystemService.Replay:input_type -> slipway.api.v1.ReplayRequest
-	6,  // 6: slipway.api.v1.SystemService.ListDead:input_type -> slipway.api.v1.ListDeadRequest
-	9,  // 7: slipway.api.v1.SystemService.ReplayDead:input_type -> slipway.api.v1.ReplayDeadRequest
-	2,  // 8: slipway.api.v1.SystemService.Doctor:output_type -> slipway.api.v1.DoctorResponse
-	5,  // 9: slipway.api.v1.SystemService.Replay:output_type -> slipway.api.v1.ReplayResponse
-	7,  // 10: slipway.api.v1.SystemService.ListDead:output_type -> slipway.api.v1.ListDeadResponse
-	10, // 11: slipway.api.v1.SystemService.ReplayDead:output_type -> slipway.api.v1.ReplayDeadResponse
-	8,  // [8:12] is the sub-list for method output_type
-	4,  // [4:8] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	6,  // 2: slipway.api.v1.ListRunnersResponse.runners:type_name -> slipway.api.v1.Runner
+	14, // 3: slipway.api.v1.Runner.renewed:type_name -> google.protobuf.Timestamp
+	15, // 4: slipway.api.v1.Runner.runs:type_name -> slipway.api.v1.Run
+	11, // 5: slipway.api.v1.ListDeadResponse.messages:type_name -> slipway.api.v1.DeadMessage
+	14, // 6: slipway.api.v1.DeadMessage.time:type_name -> google.protobuf.Timestamp
+	1,  // 7: slipway.api.v1.SystemService.Doctor:input_type -> slipway.api.v1.DoctorRequest
+	7,  // 8: slipway.api.v1.SystemService.Replay:input_type -> slipway.api.v1.ReplayRequest
+	4,  // 9: slipway.api.v1.SystemService.ListRunners:input_type -> slipway.api.v1.ListRunnersRequest
+	9,  // 10: slipway.api.v1.SystemService.ListDead:input_type -> slipway.api.v1.ListDeadRequest
+	12, // 11: slipway.api.v1.SystemService.ReplayDead:input_type -> slipway.api.v1.ReplayDeadRequest
+	2,  // 12: slipway.api.v1.SystemService.Doctor:output_type -> slipway.api.v1.DoctorResponse
+	8,  // 13: slipway.api.v1.SystemService.Replay:output_type -> slipway.api.v1.ReplayResponse
+	5,  // 14: slipway.api.v1.SystemService.ListRunners:output_type -> slipway.api.v1.ListRunnersResponse
+	10, // 15: slipway.api.v1.SystemService.ListDead:output_type -> slipway.api.v1.ListDeadResponse
+	13, // 16: slipway.api.v1.SystemService.ReplayDead:output_type -> slipway.api.v1.ReplayDeadResponse
+	12, // [12:17] is the sub-list for method output_type
+	7,  // [7:12] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_slipway_api_v1_system_proto_init() }
@@ -698,13 +914,14 @@ func file_slipway_api_v1_system_proto_init() {
 	if File_slipway_api_v1_system_proto != nil {
 		return
 	}
+	file_slipway_api_v1_run_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_api_v1_system_proto_rawDesc), len(file_slipway_api_v1_system_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

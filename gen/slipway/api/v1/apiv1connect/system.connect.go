@@ -37,6 +37,9 @@ const (
 	SystemServiceDoctorProcedure = "/slipway.api.v1.SystemService/Doctor"
 	// SystemServiceReplayProcedure is the fully-qualified name of the SystemService's Replay RPC.
 	SystemServiceReplayProcedure = "/slipway.api.v1.SystemService/Replay"
+	// SystemServiceListRunnersProcedure is the fully-qualified name of the SystemService's ListRunners
+	// RPC.
+	SystemServiceListRunnersProcedure = "/slipway.api.v1.SystemService/ListRunners"
 	// SystemServiceListDeadProcedure is the fully-qualified name of the SystemService's ListDead RPC.
 	SystemServiceListDeadProcedure = "/slipway.api.v1.SystemService/ListDead"
 	// SystemServiceReplayDeadProcedure is the fully-qualified name of the SystemService's ReplayDead
@@ -51,6 +54,9 @@ type SystemServiceClient interface {
 	Doctor(context.Context, *v1.DoctorRequest) (*v1.DoctorResponse, error)
 	// Replay refolds the whole log beside the live view and compares.
 	Replay(context.Context, *v1.ReplayRequest) (*connect.ServerStreamForClient[v1.ReplayResponse], error)
+	// ListRunners lists the runners that are alive, and what each runs.
+	// unavailable: this replica does not watch the leases yet.
+	ListRunners(context.Context, *v1.ListRunnersRequest) (*v1.ListRunnersResponse, error)
 	// ListDead lists messages that could not be handled.
 	ListDead(context.Context, *v1.ListDeadRequest) (*v1.ListDeadResponse, error)
 	// ReplayDead puts a dead message back where it came from.
@@ -80,6 +86,13 @@ func NewSystemServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(systemServiceMethods.ByName("Replay")),
 			connect.WithClientOptions(opts...),
 		),
+		listRunners: connect.NewClient[v1.ListRunnersRequest, v1.ListRunnersResponse](
+			httpClient,
+			baseURL+SystemServiceListRunnersProcedure,
+			connect.WithSchema(systemServiceMethods.ByName("ListRunners")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		listDead: connect.NewClient[v1.ListDeadRequest, v1.ListDeadResponse](
 			httpClient,
 			baseURL+SystemServiceListDeadProcedure,
@@ -98,10 +111,11 @@ func NewSystemServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 
 // systemServiceClient implements SystemServiceClient.
 type systemServiceClient struct {
-	doctor     *connect.Client[v1.DoctorRequest, v1.DoctorResponse]
-	replay     *connect.Client[v1.ReplayRequest, v1.ReplayResponse]
-	listDead   *connect.Client[v1.ListDeadRequest, v1.ListDeadResponse]
-	replayDead *connect.Client[v1.ReplayDeadRequest, v1.ReplayDeadResponse]
+	doctor      *connect.Client[v1.DoctorRequest, v1.DoctorResponse]
+	replay      *connect.Client[v1.ReplayRequest, v1.ReplayResponse]
+	listRunners *connect.Client[v1.ListRunnersRequest, v1.ListRunnersResponse]
+	listDead    *connect.Client[v1.ListDeadRequest, v1.ListDeadResponse]
+	replayDead  *connect.Client[v1.ReplayDeadRequest, v1.ReplayDeadResponse]
 }
 
 // Doctor calls slipway.api.v1.SystemService.Doctor.
@@ -116,6 +130,15 @@ func (c *systemServiceClient) Doctor(ctx context.Context, req *v1.DoctorRequest)
 // Replay calls slipway.api.v1.SystemService.Replay.
 func (c *systemServiceClient) Replay(ctx context.Context, req *v1.ReplayRequest) (*connect.ServerStreamForClient[v1.ReplayResponse], error) {
 	return c.replay.CallServerStream(ctx, connect.NewRequest(req))
+}
+
+// ListRunners calls slipway.api.v1.SystemService.ListRunners.
+func (c *systemServiceClient) ListRunners(ctx context.Context, req *v1.ListRunnersRequest) (*v1.ListRunnersResponse, error) {
+	response, err := c.listRunners.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // ListDead calls slipway.api.v1.SystemService.ListDead.
@@ -143,6 +166,9 @@ type SystemServiceHandler interface {
 	Doctor(context.Context, *v1.DoctorRequest) (*v1.DoctorResponse, error)
 	// Replay refolds the whole log beside the live view and compares.
 	Replay(context.Context, *v1.ReplayRequest, *connect.ServerStream[v1.ReplayResponse]) error
+	// ListRunners lists the runners that are alive, and what each runs.
+	// unavailable: this replica does not watch the leases yet.
+	ListRunners(context.Context, *v1.ListRunnersRequest) (*v1.ListRunnersResponse, error)
 	// ListDead lists messages that could not be handled.
 	ListDead(context.Context, *v1.ListDeadRequest) (*v1.ListDeadResponse, error)
 	// ReplayDead puts a dead message back where it came from.
@@ -168,6 +194,13 @@ func NewSystemServiceHandler(svc SystemServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(systemServiceMethods.ByName("Replay")),
 		connect.WithHandlerOptions(opts...),
 	)
+	systemServiceListRunnersHandler := connect.NewUnaryHandlerSimple(
+		SystemServiceListRunnersProcedure,
+		svc.ListRunners,
+		connect.WithSchema(systemServiceMethods.ByName("ListRunners")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	systemServiceListDeadHandler := connect.NewUnaryHandlerSimple(
 		SystemServiceListDeadProcedure,
 		svc.ListDead,
@@ -187,6 +220,8 @@ func NewSystemServiceHandler(svc SystemServiceHandler, opts ...connect.HandlerOp
 			systemServiceDoctorHandler.ServeHTTP(w, r)
 		case SystemServiceReplayProcedure:
 			systemServiceReplayHandler.ServeHTTP(w, r)
+		case SystemServiceListRunnersProcedure:
+			systemServiceListRunnersHandler.ServeHTTP(w, r)
 		case SystemServiceListDeadProcedure:
 			systemServiceListDeadHandler.ServeHTTP(w, r)
 		case SystemServiceReplayDeadProcedure:
@@ -206,6 +241,10 @@ func (UnimplementedSystemServiceHandler) Doctor(context.Context, *v1.DoctorReque
 
 func (UnimplementedSystemServiceHandler) Replay(context.Context, *v1.ReplayRequest, *connect.ServerStream[v1.ReplayResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("slipway.api.v1.SystemService.Replay is not implemented"))
+}
+
+func (UnimplementedSystemServiceHandler) ListRunners(context.Context, *v1.ListRunnersRequest) (*v1.ListRunnersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("slipway.api.v1.SystemService.ListRunners is not implemented"))
 }
 
 func (UnimplementedSystemServiceHandler) ListDead(context.Context, *v1.ListDeadRequest) (*v1.ListDeadResponse, error) {
