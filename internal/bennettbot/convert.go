@@ -8,6 +8,7 @@ import (
 
 	"github.com/slipway-hq/slipway/domain/grammar"
 	"github.com/slipway-hq/slipway/domain/pipeline"
+	"github.com/slipway-hq/slipway/internal/bennettbot/internal/python"
 )
 
 // actions of BennettBot, in our words.
@@ -21,24 +22,24 @@ var parameterName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // shellLine turns a template of str.format into a line with our placeholders,
 // and lists their names. The error, a sentence, says what a person has to do.
 func shellLine(template string) (line string, params []string, err string) {
-	fields, err := templateOf(template)
+	fields, err := python.Template(template)
 	if err != "" {
 		return "", nil, err
 	}
 	var b strings.Builder
 	for _, f := range fields {
 		switch {
-		case !f.hole:
-			b.WriteString(f.literal)
+		case !f.Hole:
+			b.WriteString(f.Literal)
 			continue
-		case !parameterName.MatchString(f.name):
-			return "", nil, "{" + shorten(f.name) + "} is no name of a parameter"
+		case !parameterName.MatchString(f.Name):
+			return "", nil, "{" + python.Shorten(f.Name) + "} is no name of a parameter"
 		case strings.HasSuffix(b.String(), "$"):
-			return "", nil, "a $ stands before {" + f.name + "}: here that belongs to the shell"
+			return "", nil, "a $ stands before {" + f.Name + "}: here that belongs to the shell"
 		}
-		b.WriteString("\x00" + f.name + "\x01") // until the literal braces are escaped
-		if !slices.Contains(params, f.name) {
-			params = append(params, f.name)
+		b.WriteString("\x00" + f.Name + "\x01") // until the literal braces are escaped
+		if !slices.Contains(params, f.Name) {
+			params = append(params, f.Name)
 		}
 	}
 	return marks.Replace(escapeBraces(b.String())), params, ""
@@ -71,7 +72,7 @@ var special = regexp.MustCompile(`[.*+?(){}|^$\\]`)
 
 // check compares a command with its job, as BennettBot does at its start.
 func (r *reader) check(n *namespace, c *command, jobs map[string]*job) {
-	path := n.name + ": " + shorten(c.match)
+	path := n.name + ": " + python.Shorten(c.match)
 	drop := func(format string, args ...any) {
 		r.human(c.line, path, format, args...)
 		c.dropped = r.findings[len(r.findings)-1].Text
@@ -81,10 +82,10 @@ func (r *reader) check(n *namespace, c *command, jobs map[string]*job) {
 	case c.dropped != "":
 		return
 	case actions[c.action] == "":
-		drop("its action %q is none of BennettBot's", shorten(c.action))
+		drop("its action %q is none of BennettBot's", python.Shorten(c.action))
 		return
 	case j == nil:
-		drop("there is no job %q", shorten(c.job))
+		drop("there is no job %q", python.Shorten(c.job))
 		return
 	case j.dropped != "":
 		drop("its job %s needs a person first", c.job)
@@ -164,14 +165,14 @@ func (r *reader) order(n *namespace) {
 			continue // dropped by check
 		}
 		if hides := slices.IndexFunc(live, func(other *command) bool { return grammar.Covers(patterns[other], p) }); hides >= 0 {
-			r.human(c.line, n.name+": "+shorten(c.match), "BennettBot never reaches it, because %q fits all that it fits and sorts first; it is left out", live[hides].match)
+			r.human(c.line, n.name+": "+python.Shorten(c.match), "BennettBot never reaches it, because %q fits all that it fits and sorts first; it is left out", live[hides].match)
 			c.dropped = "never reached"
 			continue
 		}
 		for _, other := range live {
 			if example, ok := grammar.Overlap(patterns[other], p); ok {
 				other.before = append(other.before, c.match)
-				r.tell(c.line, n.name+": "+shorten(c.match), "%q fits %q as well, which comes first as in BennettBot", shorten(example), other.match)
+				r.tell(c.line, n.name+": "+python.Shorten(c.match), "%q fits %q as well, which comes first as in BennettBot", python.Shorten(example), other.match)
 			}
 		}
 		live, patterns[c] = append(live, c), p

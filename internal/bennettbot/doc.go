@@ -2,12 +2,9 @@
 // job_configs.py, into namespaces of slipway.yaml, and lists what a person has
 // to decide.
 //
-// The file is data to it: an evaluator of its own understands the expressions
-// that configurations are written with (literals, constants, joined and
-// formatted texts, spreads, comprehensions, functions of one return), without
-// Python, without imports, and within bounds. Whatever it does not understand
-// is an unknown value with a line and a reason, never a guess, and never ends
-// the rest. It is not for checking what it wrote; internal/configfile is, and
+// The file is data to it: internal/python evaluates its constants within bounds,
+// and runs nothing. Whatever is not understood is left to a person with its line,
+// never guessed, and never ends the rest. It is not for checking what it wrote; internal/configfile is, and
 // Import asks it, so that the file it returns always loads: what would not is a
 // comment in it.
 //

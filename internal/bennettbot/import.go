@@ -11,11 +11,15 @@ import (
 
 	"github.com/slipway-hq/slipway/domain/grammar"
 	"github.com/slipway-hq/slipway/domain/pipeline"
+	"github.com/slipway-hq/slipway/internal/bennettbot/internal/python"
 	"github.com/slipway-hq/slipway/internal/configfile"
 )
 
 // ErrNoConfig is a file without a raw_config that can be read.
 var ErrNoConfig = errors.New("this is no job_configs.py of BennettBot")
+
+// MaxFile is the largest file, in bytes: far beyond any that people wrote.
+const MaxFile = 1 << 20
 
 // Options say what the file itself cannot.
 type Options struct {
@@ -60,7 +64,10 @@ func Import(src []byte, o Options) (*Result, error) {
 	if !utf8.Valid(src) {
 		return nil, fmt.Errorf("%w: it is not UTF-8", ErrNoConfig)
 	}
-	r := &reader{module: readModule(string(src)), file: o.File}
+	r := &reader{Module: python.Read(string(src))}
+	for _, n := range r.Notes() {
+		r.findings = append(r.findings, Finding{Line: n.Line, Text: n.Text})
+	}
 	all, err := r.namespaces()
 	if err != nil {
 		return nil, err
@@ -95,7 +102,7 @@ func (r *reader) prepare(n *namespace) {
 			r.tell(j.line, path, "it seems to need bash; here as there /bin/sh runs it, so write `bash -c '…'` if that is not bash")
 		}
 		if !slices.Contains([]string{"text", "blocks", "code", "file"}, j.format) {
-			r.human(j.line, path, "its report_format %q is none of BennettBot's; text is taken", shorten(j.format))
+			r.human(j.line, path, "its report_format %q is none of BennettBot's; text is taken", python.Shorten(j.format))
 			j.format = "text"
 		}
 	}
@@ -170,7 +177,7 @@ func (r *reader) orphans(n *namespace) {
 		i := slices.IndexFunc(n.jobs, func(j *job) bool { return j.name == c.job })
 		if c.dropped == "" && i >= 0 && n.jobs[i].dropped != "" {
 			c.dropped = "its job " + c.job + " needs a person first"
-			r.human(c.line, n.name+": "+shorten(c.match), "%s", c.dropped)
+			r.human(c.line, n.name+": "+python.Shorten(c.match), "%s", c.dropped)
 		}
 	}
 	for _, c := range n.commands {

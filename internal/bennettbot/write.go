@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/slipway-hq/slipway/internal/bennettbot/internal/python"
 )
 
 // writer makes the text of slipway.yaml and remembers what each line is from.
@@ -229,7 +231,7 @@ func (w *writer) commands(n *namespace) {
 		w.put(2, "commands:")
 	}
 	for _, c := range n.commands {
-		w.item(owner{&c.dropped, c.line, n.name + ": " + shorten(c.match)}, func() {
+		w.item(owner{&c.dropped, c.line, n.name + ": " + python.Shorten(c.match)}, func() {
 			w.put(3, "- match: %s", scalar(c.match))
 			if c.help != "" {
 				w.put(4, "help: %s", scalar(c.help))

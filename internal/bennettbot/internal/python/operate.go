@@ -1,4 +1,4 @@
-package bennettbot
+package python
 
 import (
 	"math"
@@ -6,35 +6,35 @@ import (
 	"strings"
 )
 
-func (e *evaluator) binary(x *expression, s *scope) *value {
+func (e *evaluator) binary(x *expression, s *scope) *Value {
 	left := e.eval(x.a, s)
-	if left.kind == isUnknown {
+	if left.Kind == Unknown {
 		return left
 	}
 	switch x.text {
 	case "and":
-		if !left.isTrue() {
+		if !left.IsTrue() {
 			return left
 		}
 		return e.eval(x.b, s)
 	case "or":
-		if left.isTrue() {
+		if left.IsTrue() {
 			return left
 		}
 		return e.eval(x.b, s)
 	}
 	right := e.eval(x.b, s)
-	if right.kind == isUnknown {
+	if right.Kind == Unknown {
 		return right
 	}
 	if v := e.operate(x.line, x.text, left, right); v != nil {
 		return v
 	}
-	return unknown(x.line, left.sort()+" "+x.text+" "+right.sort()+" is not read here")
+	return unknown(x.line, left.Sort()+" "+x.text+" "+right.Sort()+" is not read here")
 }
 
 // operate returns nil for operands that the operator is not read for.
-func (e *evaluator) operate(line int, operator string, a, b *value) *value {
+func (e *evaluator) operate(line int, operator string, a, b *Value) *Value {
 	switch operator {
 	case "==", "!=", "is", "is not":
 		same, ok := equal(a, b)
@@ -49,11 +49,11 @@ func (e *evaluator) operate(line int, operator string, a, b *value) *value {
 		}
 		return truthValue(line, has == (operator == "in"))
 	case "%":
-		if a.kind == isText {
+		if a.Kind == Text {
 			return e.percent(line, a.text, b)
 		}
 	case "|":
-		if a.kind == isDict && b.kind == isDict {
+		if a.Kind == Dict && b.Kind == Dict {
 			e.charge(len(a.entries))
 			out := a.copied(line)
 			if !e.update(out, b) {
@@ -63,19 +63,19 @@ func (e *evaluator) operate(line int, operator string, a, b *value) *value {
 		}
 	}
 	switch {
-	case a.kind == isInt && b.kind == isInt:
+	case a.Kind == Int && b.Kind == Int:
 		return whole(line, operator, a.int, b.int)
 	case operator == "+":
 		return e.join(line, a, b)
-	case operator == "*" && a.kind == isText && b.kind == isInt:
+	case operator == "*" && a.Kind == Text && b.Kind == Int:
 		return e.repeat(line, a.text, b.int)
 	}
 	return nil
 }
 
 // whole computes with whole numbers; nil when the result is none.
-func whole(line int, operator string, a, b int64) *value {
-	number := func(n int64) *value { return &value{kind: isInt, line: line, int: n} }
+func whole(line int, operator string, a, b int64) *Value {
+	number := func(n int64) *Value { return &Value{Kind: Int, line: line, int: n} }
 	switch operator {
 	case "+":
 		if (b > 0 && a > math.MaxInt64-b) || (b < 0 && a < math.MinInt64-b) {
@@ -111,20 +111,20 @@ func whole(line int, operator string, a, b int64) *value {
 	return nil
 }
 
-func (e *evaluator) join(line int, a, b *value) *value {
+func (e *evaluator) join(line int, a, b *Value) *Value {
 	switch {
-	case a.kind == isText && b.kind == isText:
+	case a.Kind == Text && b.Kind == Text:
 		return e.text(line, a.text+b.text)
-	case a.kind == isList && b.kind == isList && a.tuple == b.tuple:
+	case a.Kind == List && b.Kind == List && a.tuple == b.tuple:
 		if len(a.list)+len(b.list) > maxItems {
 			return unknown(line, tooMuch)
 		}
-		return &value{kind: isList, line: line, tuple: a.tuple, list: slices.Concat(a.list, b.list)}
+		return &Value{Kind: List, line: line, tuple: a.tuple, list: slices.Concat(a.list, b.list)}
 	}
 	return nil
 }
 
-func (e *evaluator) repeat(line int, text string, n int64) *value {
+func (e *evaluator) repeat(line int, text string, n int64) *Value {
 	n = max(n, 0)
 	if text != "" && n > int64(maxText/len(text)) {
 		return unknown(line, tooMuch)
@@ -133,7 +133,7 @@ func (e *evaluator) repeat(line int, text string, n int64) *value {
 }
 
 // equal compares plain values; ok is false for those that hold others.
-func equal(a, b *value) (same, ok bool) {
+func equal(a, b *Value) (same, ok bool) {
 	ka, oka := a.key()
 	kb, okb := b.key()
 	if oka && okb {
@@ -142,10 +142,10 @@ func equal(a, b *value) (same, ok bool) {
 	return false, oka != okb // a plain value never equals a list or dict
 }
 
-func (e *evaluator) contains(one, in *value) (has, ok bool) {
-	if in.kind == isText {
+func (e *evaluator) contains(one, in *Value) (has, ok bool) {
+	if in.Kind == Text {
 		e.charge(len(in.text) / textPerStep)
-		return one.kind == isText && strings.Contains(in.text, one.text), one.kind == isText
+		return one.Kind == Text && strings.Contains(in.text, one.text), one.Kind == Text
 	}
 	all, why := e.elements(in)
 	if why != nil {
@@ -164,9 +164,9 @@ func (e *evaluator) contains(one, in *value) (has, ok bool) {
 }
 
 // percent is "…%s…" % values.
-func (e *evaluator) percent(line int, format string, values *value) *value {
-	given := []*value{values}
-	if values.kind == isList {
+func (e *evaluator) percent(line int, format string, values *Value) *Value {
+	given := []*Value{values}
+	if values.Kind == List {
 		if !values.tuple {
 			return nil
 		}
@@ -185,10 +185,10 @@ func (e *evaluator) percent(line int, format string, values *value) *value {
 		case format[i] == '%':
 			b.WriteByte('%')
 			continue
-		case len(given) == 0 || format[i] != 's' && (format[i] != 'd' || given[0].kind != isInt):
+		case len(given) == 0 || format[i] != 's' && (format[i] != 'd' || given[0].Kind != Int):
 			return nil
 		}
-		if given[0].kind == isUnknown {
+		if given[0].Kind == Unknown {
 			return given[0]
 		}
 		text, ok := given[0].str()

@@ -1,4 +1,4 @@
-package bennettbot
+package python
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 // evaluator computes expressions over what the module defined so far. It does
 // nothing but that: no expression can reach outside of it.
 type evaluator struct {
-	names map[string]*value
+	names map[string]*Value
 	// imported names, and from where.
 	imported map[string]string
 	steps    int
@@ -22,12 +22,12 @@ type evaluator struct {
 // scope is what an expression sees beside the module: parameters and loop
 // variables.
 type scope struct {
-	names map[string]*value
+	names map[string]*Value
 	outer *scope
 	depth int
 }
 
-func (s *scope) find(name string) *value {
+func (s *scope) find(name string) *Value {
 	for ; s != nil; s = s.outer {
 		if v, ok := s.names[name]; ok {
 			return v
@@ -41,12 +41,12 @@ func (s *scope) inner() *scope {
 	if s != nil {
 		depth = s.depth + 1
 	}
-	return &scope{names: map[string]*value{}, outer: s, depth: depth}
+	return &scope{names: map[string]*Value{}, outer: s, depth: depth}
 }
 
 const tooMuch = "there is too much to evaluate"
 
-func (e *evaluator) eval(x *expression, s *scope) *value {
+func (e *evaluator) eval(x *expression, s *scope) *Value {
 	if e.steps++; e.steps > maxSteps || s != nil && s.depth > maxDepth {
 		return unknown(x.line, tooMuch)
 	}
@@ -82,17 +82,17 @@ func (e *evaluator) eval(x *expression, s *scope) *value {
 	case opChoice:
 		return e.choice(x, s)
 	case opLambda:
-		return &value{kind: isFunction, line: x.line, function: &function{name: "lambda", params: x.params, body: x.a}}
+		return &Value{Kind: Function, line: x.line, function: &function{name: "lambda", params: x.params, body: x.a}}
 	}
 	return unknown(x.line, "this is not read here")
 }
 
-func (e *evaluator) name(x *expression, s *scope) *value {
+func (e *evaluator) name(x *expression, s *scope) *Value {
 	switch x.text {
 	case "True", "False":
 		return truthValue(x.line, x.text == "True")
 	case "None":
-		return &value{kind: isNone, line: x.line}
+		return &Value{Kind: None, line: x.line}
 	}
 	if v := s.find(x.text); v != nil {
 		return v
@@ -106,15 +106,15 @@ func (e *evaluator) name(x *expression, s *scope) *value {
 	return unknown(x.line, "`"+x.text+"` is not known here")
 }
 
-func number(x *expression) *value {
+func number(x *expression) *Value {
 	plain := strings.ReplaceAll(x.text, "_", "")
 	if n, err := strconv.ParseInt(plain, 0, 64); err == nil {
-		return &value{kind: isInt, line: x.line, int: n}
+		return &Value{Kind: Int, line: x.line, int: n}
 	}
 	if f, err := strconv.ParseFloat(plain, 64); err == nil {
-		return &value{kind: isFloat, line: x.line, float: f}
+		return &Value{Kind: Float, line: x.line, float: f}
 	}
-	return unknown(x.line, "`"+shorten(x.text)+"` is not a number that is read here")
+	return unknown(x.line, "`"+Shorten(x.text)+"` is not a number that is read here")
 }
 
 const (
@@ -128,7 +128,7 @@ const (
 func (e *evaluator) charge(items int) { e.steps += items / itemsPerStep }
 
 // text makes a text that was put together, within the bounds.
-func (e *evaluator) text(line int, text string) *value {
+func (e *evaluator) text(line int, text string) *Value {
 	e.made += len(text)
 	if len(text) > maxText || e.made > maxMade {
 		return unknown(line, tooMuch)
@@ -136,16 +136,16 @@ func (e *evaluator) text(line int, text string) *value {
 	return textValue(line, text)
 }
 
-func (e *evaluator) format(x *expression, s *scope) *value {
+func (e *evaluator) format(x *expression, s *scope) *Value {
 	var b strings.Builder
 	for _, i := range x.items {
 		v := e.eval(i.value, s)
-		if v.kind == isUnknown {
+		if v.Kind == Unknown {
 			return v
 		}
 		text, ok := v.str()
 		if !ok {
-			return unknown(x.line, v.sort()+" stands inside a text")
+			return unknown(x.line, v.Sort()+" stands inside a text")
 		}
 		if b.WriteString(text); b.Len() > maxText {
 			return unknown(x.line, tooMuch)
@@ -154,8 +154,8 @@ func (e *evaluator) format(x *expression, s *scope) *value {
 	return e.text(x.line, b.String())
 }
 
-func (e *evaluator) list(x *expression, s *scope) *value {
-	out := &value{kind: isList, line: x.line, tuple: x.op == opTuple}
+func (e *evaluator) list(x *expression, s *scope) *Value {
+	out := &Value{Kind: List, line: x.line, tuple: x.op == opTuple}
 	for _, i := range x.items {
 		v := e.eval(i.value, s)
 		if i.spread == "" {
@@ -178,35 +178,35 @@ func (e *evaluator) list(x *expression, s *scope) *value {
 }
 
 // unique drops equal elements, as a set does; in the order of insertion.
-func unique(v *value) *value {
+func unique(v *Value) *Value {
 	seen := dictValue(v.line)
 	for _, one := range v.list {
 		if _, ok := seen.set(one, one); !ok {
-			return unknown(v.line, one.sort()+" stands in a set")
+			return unknown(v.line, one.Sort()+" stands in a set")
 		}
 	}
 	v.list = nil
 	for _, en := range seen.entries {
-		v.list = append(v.list, en.key)
+		v.list = append(v.list, en.Key)
 	}
 	return v
 }
 
 // elements of what can be gone through; why is the unknown it is otherwise.
-func (e *evaluator) elements(v *value) (all []*value, why *value) {
-	switch v.kind {
-	case isUnknown:
+func (e *evaluator) elements(v *Value) (all []*Value, why *Value) {
+	switch v.Kind {
+	case Unknown:
 		return nil, v
-	case isList:
+	case List:
 		e.charge(len(v.list))
 		return v.list, nil
-	case isDict:
+	case Dict:
 		e.charge(len(v.entries))
 		for _, en := range v.entries {
-			all = append(all, en.key)
+			all = append(all, en.Key)
 		}
 		return all, nil
-	case isText:
+	case Text:
 		e.charge(len(v.text))
 		for _, r := range v.text {
 			if len(all) == maxItems {
@@ -216,21 +216,21 @@ func (e *evaluator) elements(v *value) (all []*value, why *value) {
 		}
 		return all, nil
 	default:
-		return nil, unknown(v.line, v.sort()+" cannot be gone through")
+		return nil, unknown(v.line, v.Sort()+" cannot be gone through")
 	}
 }
 
-func (e *evaluator) dict(x *expression, s *scope) *value {
+func (e *evaluator) dict(x *expression, s *scope) *Value {
 	out := dictValue(x.line)
 	written := map[string]bool{}
 	for _, i := range x.items {
 		v := e.eval(i.value, s)
 		if i.spread != "" {
-			if v.kind == isUnknown {
+			if v.Kind == Unknown {
 				return v
 			}
-			if v.kind != isDict || i.spread != "**" {
-				return unknown(v.line, v.sort()+" is spread into a dict")
+			if v.Kind != Dict || i.spread != "**" {
+				return unknown(v.line, v.Sort()+" is spread into a dict")
 			}
 			if !e.update(out, v) {
 				return unknown(x.line, tooMuch)
@@ -238,15 +238,15 @@ func (e *evaluator) dict(x *expression, s *scope) *value {
 			continue
 		}
 		k := e.eval(i.key, s)
-		if k.kind == isUnknown {
+		if k.Kind == Unknown {
 			return k
 		}
 		if _, ok := out.set(k, v); !ok {
-			return unknown(k.line, k.sort()+" is the key of a dict, or there are too many")
+			return unknown(k.line, k.Sort()+" is the key of a dict, or there are too many")
 		}
 		name, _ := k.key()
 		if written[name] {
-			e.note(k.line, "the key %q is written twice in one dict; Python takes the last, and so does this", shorten(k.text))
+			e.note(k.line, "the key %q is written twice in one dict; Python takes the last, and so does this", Shorten(k.text))
 		}
 		written[name] = true
 	}
@@ -254,110 +254,30 @@ func (e *evaluator) dict(x *expression, s *scope) *value {
 }
 
 // update puts all entries of another dict.
-func (e *evaluator) update(v, from *value) bool {
+func (e *evaluator) update(v, from *Value) bool {
 	e.charge(len(from.entries))
 	for _, en := range from.entries {
-		if _, ok := v.set(en.key, en.value); !ok {
+		if _, ok := v.set(en.Key, en.Value); !ok {
 			return false
 		}
 	}
 	return true
 }
 
-func (e *evaluator) comprehension(x *expression, s *scope) *value {
-	out := &value{kind: isList, line: x.line}
-	if x.op == opDictOf {
-		out = dictValue(x.line)
-	}
-	if why := e.loop(x, x.loops, s, out); why != nil {
-		return why
-	}
-	if x.op == opSetOf {
-		return unique(out)
-	}
-	return out
-}
-
-// loop goes through the first of loops and adds what the innermost yields.
-func (e *evaluator) loop(x *expression, loops []loop, s *scope, out *value) (why *value) {
-	if len(loops) == 0 {
-		return e.yield(x, s, out)
-	}
-	all, why := e.elements(e.eval(loops[0].in, s))
-	if why != nil {
-		return why
-	}
-	for _, one := range all {
-		in := s.inner()
-		if why := e.bind(in, loops[0].targets, one); why != nil {
-			return why
-		}
-		take := true
-		for _, condition := range loops[0].ifs {
-			c := e.eval(condition, in)
-			if c.kind == isUnknown {
-				return c
-			}
-			take = take && c.isTrue()
-		}
-		if take {
-			if why := e.loop(x, loops[1:], in, out); why != nil {
-				return why
-			}
-		}
-	}
-	return nil
-}
-
-func (e *evaluator) yield(x *expression, s *scope, out *value) (why *value) {
-	if x.op == opDictOf {
-		k, v := e.eval(x.a, s), e.eval(x.b, s)
-		if k.kind == isUnknown {
-			return k
-		}
-		if _, ok := out.set(k, v); !ok {
-			return unknown(k.line, k.sort()+" is the key of a dict, or there are too many")
-		}
-		return nil
-	}
-	if out.list = append(out.list, e.eval(x.a, s)); len(out.list) > maxItems {
-		return unknown(x.line, tooMuch)
-	}
-	return nil
-}
-
-func (e *evaluator) bind(s *scope, targets []string, v *value) (why *value) {
-	if len(targets) == 1 {
-		s.names[targets[0]] = v
-		return nil
-	}
-	all, why := e.elements(v)
-	if why != nil {
-		return why
-	}
-	if len(all) != len(targets) {
-		return unknown(v.line, fmt.Sprintf("%d values go into %d names", len(all), len(targets)))
-	}
-	for i, name := range targets {
-		s.names[name] = all[i]
-	}
-	return nil
-}
-
-func (e *evaluator) index(x *expression, s *scope) *value {
+func (e *evaluator) index(x *expression, s *scope) *Value {
 	of, at := e.eval(x.a, s), e.eval(x.b, s)
 	e.charge(len(at.text) / textPerStep)
 	switch {
-	case of.kind == isUnknown:
+	case of.Kind == Unknown:
 		return of
-	case at.kind == isUnknown:
+	case at.Kind == Unknown:
 		return at
-	case of.kind == isDict:
+	case of.Kind == Dict:
 		if v := of.get(at); v != nil {
 			return v
 		}
-		return unknown(x.line, fmt.Sprintf("the dict has no key %q", shorten(at.text)))
-	case of.kind == isList && at.kind == isInt:
+		return unknown(x.line, fmt.Sprintf("the dict has no key %q", Shorten(at.text)))
+	case of.Kind == List && at.Kind == Int:
 		n := at.int
 		if n < 0 {
 			n += int64(len(of.list))
@@ -366,15 +286,15 @@ func (e *evaluator) index(x *expression, s *scope) *value {
 			return of.list[n]
 		}
 		return unknown(x.line, "the list is not that long")
-	case of.kind == isText && at.kind == isInt:
+	case of.Kind == Text && at.Kind == Int:
 		return e.slice(&expression{op: opSlice, line: x.line, a: x.a, b: x.b, c: &expression{op: opBinary, text: "+", line: x.line, a: x.b, b: &expression{op: opNumber, text: "1", line: x.line}}}, s)
 	}
-	return unknown(x.line, of.sort()+" is indexed by "+at.sort())
+	return unknown(x.line, of.Sort()+" is indexed by "+at.Sort())
 }
 
-func (e *evaluator) slice(x *expression, s *scope) *value {
+func (e *evaluator) slice(x *expression, s *scope) *Value {
 	of := e.eval(x.a, s)
-	if of.kind == isUnknown {
+	if of.Kind == Unknown {
 		return of
 	}
 	all, why := e.elements(of)
@@ -387,17 +307,17 @@ func (e *evaluator) slice(x *expression, s *scope) *value {
 			continue
 		}
 		n := e.eval(at, s)
-		if n.kind != isInt {
+		if n.Kind != Int {
 			return unknown(x.line, "a slice needs whole numbers")
 		}
 		if n.int < 0 {
-			n = &value{int: n.int + int64(len(all))}
+			n = &Value{int: n.int + int64(len(all))}
 		}
 		*bound = int(min(max(n.int, 0), int64(len(all)))) //nolint:gosec // between 0 and a length
 	}
 	part := slices.Clone(all[min(from, to):to])
-	if of.kind != isText {
-		return &value{kind: isList, line: x.line, tuple: of.tuple, list: part}
+	if of.Kind != Text {
+		return &Value{Kind: List, line: x.line, tuple: of.tuple, list: part}
 	}
 	var b strings.Builder
 	for _, one := range part {
@@ -406,30 +326,30 @@ func (e *evaluator) slice(x *expression, s *scope) *value {
 	return e.text(x.line, b.String())
 }
 
-func (e *evaluator) choice(x *expression, s *scope) *value {
+func (e *evaluator) choice(x *expression, s *scope) *Value {
 	c := e.eval(x.a, s)
 	switch {
-	case c.kind == isUnknown:
+	case c.Kind == Unknown:
 		return c
-	case c.isTrue():
+	case c.IsTrue():
 		return e.eval(x.b, s)
 	default:
 		return e.eval(x.c, s)
 	}
 }
 
-func unary(x *expression, v *value) *value {
+func unary(x *expression, v *Value) *Value {
 	switch {
-	case v.kind == isUnknown:
+	case v.Kind == Unknown:
 		return v
 	case x.text == "not":
-		return truthValue(x.line, !v.isTrue())
-	case x.text == "+" && v.kind == isInt:
+		return truthValue(x.line, !v.IsTrue())
+	case x.text == "+" && v.Kind == Int:
 		return v
-	case x.text == "-" && v.kind == isInt:
-		return &value{kind: isInt, line: x.line, int: -v.int}
-	case x.text == "-" && v.kind == isFloat:
-		return &value{kind: isFloat, line: x.line, float: -v.float}
+	case x.text == "-" && v.Kind == Int:
+		return &Value{Kind: Int, line: x.line, int: -v.int}
+	case x.text == "-" && v.Kind == Float:
+		return &Value{Kind: Float, line: x.line, float: -v.float}
 	}
-	return unknown(x.line, x.text+" stands before "+v.sort())
+	return unknown(x.line, x.text+" stands before "+v.Sort())
 }

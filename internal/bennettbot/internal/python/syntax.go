@@ -1,4 +1,4 @@
-package bennettbot
+package python
 
 // expression is a node of Python's expressions. op says which; the rest depends
 // on it.

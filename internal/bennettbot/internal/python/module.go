@@ -1,29 +1,39 @@
-package bennettbot
+package python
 
 import (
 	"fmt"
 	"slices"
 )
 
-// module is what is left of a file: its names and what could not be read.
-type module struct {
+// Module is what is left of a file: its names and what could not be read.
+type Module struct {
 	evaluator
-	findings []Finding
-	// touched are lines that may change a name in a way that was not followed.
-	touched map[string][]touch
+	notes   []Note
+	touched map[string][]Note
 }
 
-type touch struct {
-	line int
-	what string
+// Note says something of a line.
+type Note struct {
+	Line int
+	Text string
 }
 
-// readModule evaluates the assignments of a file, in order.
-func readModule(src string) *module {
-	m := &module{touched: map[string][]touch{}}
-	m.names, m.imported = map[string]*value{}, map[string]string{}
+// Lookup is the value that a name of the file has at its end, or nil.
+func (m *Module) Lookup(name string) *Value { return m.names[name] }
+
+// Touched are the lines that may change a name in a way that was not followed;
+// the text says what stands there.
+func (m *Module) Touched(name string) []Note { return m.touched[name] }
+
+// Notes are about what is legal and probably not meant.
+func (m *Module) Notes() []Note { return m.notes }
+
+// Read evaluates the assignments of a file, in order.
+func Read(src string) *Module {
+	m := &Module{touched: map[string][]Note{}}
+	m.names, m.imported = map[string]*Value{}, map[string]string{}
 	m.note = func(line int, format string, args ...any) {
-		m.findings = append(m.findings, Finding{Line: line, Text: fmt.Sprintf(format, args...)})
+		m.notes = append(m.notes, Note{line, fmt.Sprintf(format, args...)})
 	}
 	for _, s := range statements(lex(src)) {
 		m.statement(s)
@@ -60,7 +70,7 @@ func continues(t token) bool {
 // compound statements are not run.
 var compound = []string{"if", "for", "while", "try", "with", "async", "match"}
 
-func (m *module) statement(tokens []token) {
+func (m *Module) statement(tokens []token) {
 	switch first := tokens[0]; {
 	case first.named("def"):
 		m.define(tokens)
@@ -92,7 +102,7 @@ func split(tokens []token) [][]token {
 }
 
 // imports remembers where a name comes from.
-func (m *module) imports(tokens []token) {
+func (m *Module) imports(tokens []token) {
 	from := ""
 	for i, t := range tokens {
 		switch {
@@ -123,12 +133,12 @@ func cmpOr(a, b string) string {
 }
 
 // define keeps a function of one return.
-func (m *module) define(tokens []token) {
+func (m *Module) define(tokens []token) {
 	if len(tokens) < 2 || tokens[1].kind != kindName {
 		return
 	}
 	f := &function{name: tokens[1].text}
-	m.names[f.name] = &value{kind: isFunction, line: tokens[0].line, function: f}
+	m.names[f.name] = &Value{Kind: Function, line: tokens[0].line, function: f}
 	f.why = "is not called: only functions that are one return are"
 	p := &parser{tokens: tokens, pos: 2}
 	p.want("(")
@@ -150,7 +160,7 @@ func (m *module) define(tokens []token) {
 }
 
 // opaque is a definition that cannot be evaluated.
-func (m *module) opaque(tokens []token) {
+func (m *Module) opaque(tokens []token) {
 	for i, t := range tokens {
 		if (t.named("class") || t.named("def")) && i+1 < len(tokens) {
 			name := tokens[i+1].text
@@ -161,7 +171,7 @@ func (m *module) opaque(tokens []token) {
 }
 
 // skip notes every name that code which is not run may change.
-func (m *module) skip(tokens []token, what string) {
+func (m *Module) skip(tokens []token, what string) {
 	for i, t := range tokens {
 		if t.kind != kindName || slices.Contains(keywords, t.text) || i > 0 && tokens[i-1].is(".") {
 			continue
@@ -174,13 +184,13 @@ func (m *module) skip(tokens []token, what string) {
 		case next.is("="):
 			m.names[t.text] = unknown(t.line, "`"+t.text+"` is set by "+what+", which is not run")
 			fallthrough
-		case m.names[t.text] != nil && m.names[t.text].kind != isFunction:
-			m.touched[t.text] = append(m.touched[t.text], touch{t.line, what})
+		case m.names[t.text] != nil && m.names[t.text].Kind != Function:
+			m.touched[t.text] = append(m.touched[t.text], Note{t.line, what})
 		}
 	}
 }
 
-func (m *module) simple(line []token) {
+func (m *Module) simple(line []token) {
 	first := line[0]
 	switch {
 	case line[len(line)-1].kind == kindString && len(line) == 1, first.named("pass"), first.named("global"):
@@ -198,7 +208,7 @@ func (m *module) simple(line []token) {
 		return // a declaration of a type
 	}
 	v := m.eval(parseExpression(right), nil)
-	if v.kind == isUnknown {
+	if v.Kind == Unknown {
 		m.passed(right)
 	}
 	for _, target := range targets {
@@ -208,7 +218,7 @@ func (m *module) simple(line []token) {
 
 // passed notes names that a call which is not made gets and may change. What
 // BennettBot itself does with raw_config is known.
-func (m *module) passed(tokens []token) {
+func (m *Module) passed(tokens []token) {
 	for i, t := range tokens {
 		if t.kind == kindName && i+1 < len(tokens) && tokens[i+1].is("(") && t.text != "build_config" {
 			m.skip(tokens[i+1:], "a call of `"+t.text+"`")
@@ -250,7 +260,7 @@ func assignment(line []token) (targets [][]token, operator string, right []token
 }
 
 // assign gives a value to NAME, or to NAME[KEY]….
-func (m *module) assign(target []token, operator string, v *value) {
+func (m *Module) assign(target []token, operator string, v *Value) {
 	x := parseExpression(target)
 	switch {
 	case x.op == opName:
@@ -260,7 +270,7 @@ func (m *module) assign(target []token, operator string, v *value) {
 		m.names[x.text] = v
 	case x.op == opIndex && operator == "=":
 		of, at := m.eval(x.a, nil), m.eval(x.b, nil)
-		if of.kind == isDict && at.kind != isUnknown {
+		if of.Kind == Dict && at.Kind != Unknown {
 			if _, ok := of.set(at, v); ok {
 				return
 			}
@@ -271,35 +281,35 @@ func (m *module) assign(target []token, operator string, v *value) {
 	}
 }
 
-func (m *module) augment(line int, operator string, before, v *value) *value {
+func (m *Module) augment(line int, operator string, before, v *Value) *Value {
 	switch {
 	case before == nil:
 		return unknown(line, "it is changed before it is set")
-	case before.kind == isUnknown:
+	case before.Kind == Unknown:
 		return before
-	case v.kind == isUnknown:
+	case v.Kind == Unknown:
 		return v
-	case operator == "|=" && before.kind == isDict && v.kind == isDict && m.update(before, v):
+	case operator == "|=" && before.Kind == Dict && v.Kind == Dict && m.update(before, v):
 		return before
 	}
 	if out := m.operate(line, operator[:1], before, v); out != nil {
 		return out
 	}
-	return unknown(line, before.sort()+" "+operator+" "+v.sort()+" is not read here")
+	return unknown(line, before.Sort()+" "+operator+" "+v.Sort()+" is not read here")
 }
 
 // expression is a line that is evaluated for what it changes.
-func (m *module) expression(line []token) {
+func (m *Module) expression(line []token) {
 	x := parseExpression(line)
 	if x.op == opCall && x.a.op == opMember && len(x.items) == 1 && x.items[0].name == "" && x.items[0].spread == "" {
 		of, v := m.eval(x.a.a, nil), m.eval(x.items[0].value, nil)
 		switch {
-		case of.kind == isDict && x.a.text == "update" && v.kind == isDict && m.update(of, v):
+		case of.Kind == Dict && x.a.text == "update" && v.Kind == Dict && m.update(of, v):
 			return
-		case of.kind == isList && x.a.text == "append" && len(of.list) < maxItems:
+		case of.Kind == List && x.a.text == "append" && len(of.list) < maxItems:
 			of.list = append(of.list, v)
 			return
-		case of.kind == isList && x.a.text == "extend" && v.kind == isList && len(of.list)+len(v.list) <= maxItems:
+		case of.Kind == List && x.a.text == "extend" && v.Kind == List && len(of.list)+len(v.list) <= maxItems:
 			of.list = append(of.list, v.list...)
 			return
 		}

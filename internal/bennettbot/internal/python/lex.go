@@ -1,4 +1,4 @@
-package bennettbot
+package python
 
 import (
 	"fmt"
@@ -9,8 +9,6 @@ import (
 // Bounds of what is read. A configuration written by people stays far below
 // them; beyond them a file is refused or a value unknown.
 const (
-	// MaxFile is the largest file, in bytes.
-	MaxFile = 1 << 20
 	// maxDepth of brackets, and of calls within calls.
 	maxDepth = 60
 	// maxChain of operators or calls side by side.

@@ -1,21 +1,21 @@
-package bennettbot
+package python
 
 import "strings"
 
-// field is a part of a format text: a literal, or a hole with its name.
-type field struct {
-	literal string
-	hole    bool
-	name    string
+// Field is a part of a format text: a literal, or a hole with its name.
+type Field struct {
+	Literal string
+	Hole    bool
+	Name    string
 }
 
-// templateOf splits a text as str.format reads it. The error, a sentence, says
+// Template splits a text as str.format reads it. The error, a sentence, says
 // what is not read. See The Python Standard Library, Format String Syntax.
-func templateOf(text string) (fields []field, err string) {
+func Template(text string) (fields []Field, err string) {
 	var literal strings.Builder
 	flush := func() {
 		if literal.Len() > 0 {
-			fields = append(fields, field{literal: literal.String()})
+			fields = append(fields, Field{Literal: literal.String()})
 			literal.Reset()
 		}
 	}
@@ -39,10 +39,10 @@ func templateOf(text string) (fields []field, err string) {
 		}
 		name := text[i+1 : i+end]
 		if strings.ContainsAny(name, "{!:.[") {
-			return nil, "{" + shorten(name) + "} formats its value in a way that is not read here"
+			return nil, "{" + Shorten(name) + "} formats its value in a way that is not read here"
 		}
 		flush()
-		fields = append(fields, field{hole: true, name: name})
+		fields = append(fields, Field{Hole: true, Name: name})
 		i += end
 	}
 	flush()
