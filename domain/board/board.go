@@ -158,7 +158,7 @@ func (b *Board) closed(l *Live) {
 
 // freed lets the runs wait again that merged into one which never started.
 func (b *Board) freed(ln *Lane, l *Live) {
-	if !void(&l.State) {
+	if !l.void() {
 		return
 	}
 	for _, id := range l.Merged {
@@ -170,14 +170,16 @@ func (b *Board) freed(ln *Lane, l *Live) {
 	l.Merged = nil
 }
 
-// void tells whether a run ended without having started: it did nothing for
-// anybody.
-func void(s *run.State) bool { return s.Status.Ended() && s.Started.IsZero() }
+// void tells whether a run will never start: it ended before, or an operator
+// gave the slot of a damaged one away. It did nothing for anybody.
+func (l *Live) void() bool {
+	return l.State.Started.IsZero() && (l.State.Status.Ended() || l.Released)
+}
 
 // Void tells the same of a run by its id. A run that is not known is not.
 func (b *Board) Void(id string) bool {
 	if l := b.live[id]; l != nil {
-		return void(&l.State)
+		return l.void()
 	}
 	s, ok := b.index.get(id)
 	return ok && s.Started == 0
@@ -279,6 +281,7 @@ func (b *Board) release(ln *Lane, id string) {
 	if l := b.live[id]; l != nil && l.Grant != 0 && !l.State.Status.Ended() && !l.Released {
 		l.Released = true
 		ln.Active--
+		b.freed(ln, l)
 	}
 }
 

@@ -335,3 +335,26 @@ func TestCompareSeesADifference(t *testing.T) {
 		t.Error("two boards with different runs compare equal")
 	}
 }
+
+// A damaged run whose slot an operator gave away executes for nobody: those
+// that merged into it wait again.
+func TestReleasedRunsFreeThoseThatMergedIntoThem(t *testing.T) {
+	w := newWorld()
+	w.job("first", eventv1.Dedupe_POLICY_MERGE, "x", 0)
+	w.job("second", eventv1.Dedupe_POLICY_MERGE, "x", 0)
+	w.tick("a")
+	first, second := w.ids[0], w.ids[1]
+	if l, _ := w.board.Live(second); !l.Yielding() || l.Into != first {
+		t.Fatalf("%+v", l)
+	}
+	w.board.QuarantineRun(first, "its chain is broken")
+	ln, _ := w.board.Lane("a")
+	w.commit(lane.Release(ln.State, "a", first, "damaged"), (*board.Board).FoldLane)
+	if l, _ := w.board.Live(second); l.Yielding() || ln.Queue.Len() != 1 {
+		t.Fatalf("still yields: %+v", l)
+	}
+	w.tick("a")
+	if l, _ := w.board.Live(second); l.Grant == 0 {
+		t.Error("got no slot")
+	}
+}
