@@ -127,7 +127,7 @@ func (s *Service) receiveHook(w http.ResponseWriter, r *http.Request, named stri
 // acceptHook makes a verified delivery durable if a rule fits it.
 func (s *Service) acceptHook(ctx context.Context, at webhook.Address, claim claim, contentType string, body []byte) outcome {
 	wanted := webhook.Wanted(at.Webhook)
-	facts, err := webhook.Extract(at.Kind(), claim.event, payloadOf(contentType, body), wanted)
+	facts, err := webhook.Extract(at.Kind(), claim.event, payloadOf(at.Kind(), contentType, body), wanted)
 	if err != nil {
 		return outcome{status: http.StatusBadRequest, word: "malformed", text: err.Error()}
 	}
@@ -197,9 +197,11 @@ func clean(texts map[string]string) map[string]string {
 	return texts
 }
 
-// payloadOf is the JSON within a body: GitHub sends it plain or as a form.
-func payloadOf(contentType string, body []byte) []byte {
-	if media, _, _ := strings.Cut(contentType, ";"); !strings.EqualFold(strings.TrimSpace(media), "application/x-www-form-urlencoded") {
+// payloadOf is the JSON within a body: GitHub sends it plain or as a form. Of
+// others it is plain, whatever curl -d calls it.
+func payloadOf(kind, contentType string, body []byte) []byte {
+	media, _, _ := strings.Cut(contentType, ";")
+	if kind != pipeline.WebhookGitHub || !strings.EqualFold(strings.TrimSpace(media), "application/x-www-form-urlencoded") {
 		return body
 	}
 	form, err := url.ParseQuery(string(body))

@@ -325,6 +325,7 @@ func TestGenericWebhooksCannotBeReplayed(t *testing.T) {
 	post(built, 403, append(plain, "X-Slipway-Timestamp", "soon")...)
 	post(built, 400, append(plain, "X-Slipway-Delivery", "unsigned")...)
 	post(built, 403)
+	post(built, 202, append(stamped(now, "curl", hookSecret), "Content-Type", formType)...)
 	ignored := `{"event":"queued"}`
 	post(ignored, 200, "X-Slipway-Signature-256", "sha256="+sum(sha256.New, hookSecret, ignored))
 }
