@@ -161,11 +161,12 @@ func (t *Teller) postAPI(ctx context.Context, j job) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	message := Render(j.answer)
-	options := []slack.MsgOption{slack.MsgOptionText(message.Text, false), slack.MsgOptionDisableLinkUnfurl()}
+	options := []slack.MsgOption{slack.MsgOptionText(message.Text, false)}
 	if len(message.Blocks) > 0 {
 		options = append(options, slack.MsgOptionBlocks(message.Blocks...))
 	}
 	if public(j.answer) {
+		options = append(options, slack.MsgOptionDisableLinkUnfurl()) // an ephemeral message never unfolds a link, and takes no such argument
 		_, _, err := t.cfg.API.PostMessageContext(ctx, j.to.Channel, withThread(options, place(j))...)
 		return plain(err)
 	}
