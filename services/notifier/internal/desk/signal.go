@@ -31,7 +31,9 @@ type signal struct {
 // else is said.
 func (d *Desk) signals(ctx context.Context, t *track, _ card.View, _ *entry) (time.Time, error) {
 	s := &t.story.State
-	if !s.Status.Ended() || d.cfg.Now().Sub(s.Finished) < acceptLate {
+	now := d.cfg.Now()
+	hurry := d.pace.free(slackapi.MethodReact, "", now).After(now) // then the end is worth more than the beginning
+	if !s.Status.Ended() || now.Sub(s.Finished) < acceptLate && !hurry {
 		if at := d.signal(ctx, t, &t.job.accepted, t.mark(s.Plan.GetReport().GetAccepted()), earlyTries); !at.IsZero() {
 			return at, nil
 		}
