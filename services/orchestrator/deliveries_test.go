@@ -81,8 +81,10 @@ func TestADeliveryStartsTheJobsThatItsRulesName(t *testing.T) {
 		if h.state(notify).Job != "notify" {
 			t.Error("the second rule did not start its job")
 		}
-		if n := len(h.hinted()); n != 1 {
-			t.Errorf("%d runs start now, want the one without a delay", n)
+		for _, hint := range h.hinted() { // each replica may give one
+			if hint.GetRun() != notify {
+				t.Errorf("%s starts now, not only the one without a delay", hint.GetRun())
+			}
 		}
 		h.told(delivered("site", "2", map[string]string{"event": "push", "branch": "other"}, "docs/b.md"))
 		if h.first().view.known(identity.RunID(identity.Job, "webhook|github|site|2|0")) || !h.first().view.known(identity.RunID(identity.Job, "webhook|github|site|2|1")) {
