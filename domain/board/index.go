@@ -206,14 +206,9 @@ func (b *Board) Summary(id string) (*Summary, bool) { return b.index.get(id) }
 // EndedCount is how many ended runs are known.
 func (b *Board) EndedCount() int { return len(b.index.summaries) }
 
-// Requester names who asked, for people and tools: a Slack user id, or
-// "api:NAME".
-func Requester(s *run.State) string {
-	if s.Requester.GetUser() != "" {
-		return s.Requester.GetUser()
-	}
-	return "api:" + s.Requester.GetName()
-}
+// Requester names who asked, for people and tools: a Slack user id, "api:NAME",
+// or what stands behind a webhook or a schedule.
+func Requester(s *run.State) string { return Who(s.Requester) }
 
 // Count is how many runs are known, ended ones included.
 func (b *Board) Count() int {

@@ -51,6 +51,7 @@ type decision struct {
 	state State
 	grant Grant
 	busy  busy
+	turns map[string]uint64 // the last turn of each namespace
 	event *eventv1.LaneGranted
 	free  int
 }
@@ -64,6 +65,10 @@ func newDecision(s State, g Grant) *decision {
 	d.free = min(limit-(len(s.Slots)-len(freed)), MaxGrants, s.allowance(g.Settings, g.Now))
 	if g.Settings.GetTurns() {
 		d.free = min(d.free, MaxTurns)
+		d.turns = make(map[string]uint64, len(s.Turns))
+		for _, t := range s.Turns {
+			d.turns[t.Namespace] = t.Number
+		}
 	}
 	if s.Change.Paused {
 		d.free = 0
@@ -74,11 +79,11 @@ func newDecision(s State, g Grant) *decision {
 // waiting leaves out what waits no more: the queue may be older than the state.
 func (d *decision) waiting(queue []Unit) []Unit {
 	gone := make(map[string]bool, len(d.state.Slots)+len(d.state.Yields))
-	for _, slot := range d.state.Slots {
-		gone[slot.Run] = true
-	}
 	for _, y := range d.state.Yields {
 		gone[y.Run] = y.Kind != eventv1.Absorbed_KIND_MERGED || d.grant.Void == nil || !d.grant.Void(y.Into)
+	}
+	for _, slot := range d.state.Slots { // last: a run that waited again may have a slot by now
+		gone[slot.Run] = true
 	}
 	out := make([]Unit, 0, len(queue))
 	for _, u := range queue {
@@ -94,38 +99,54 @@ func (d *decision) waiting(queue []Unit) []Unit {
 	return out
 }
 
-// settle lets those members yield that need no slot for it.
+// settle lets those members yield that need no slot for it, and returns what may
+// start then. While some are beyond the bound of one commit nothing may: the next
+// commit goes on with them.
 func (d *decision) settle(u Unit) Unit {
-	switch head := u.Head(); head.Policy {
+	head := u.Head()
+	into, kind := head.Run, eventv1.Absorbed_KIND_SUPERSEDED
+	switch head.Policy {
 	case eventv1.Dedupe_POLICY_NEWEST:
-		return d.yield(u, head.Run, eventv1.Absorbed_KIND_SUPERSEDED)
 	case eventv1.Dedupe_POLICY_REJECT:
+		kind = eventv1.Absorbed_KIND_REJECTED
 		if running := d.busy.keys[head.Key]; running != "" {
-			u = d.yield(u, running, eventv1.Absorbed_KIND_REJECTED)
-			break
+			into = running
 		}
-		return d.yield(u, head.Run, eventv1.Absorbed_KIND_REJECTED)
 	case eventv1.Dedupe_POLICY_UNSPECIFIED, eventv1.Dedupe_POLICY_ALL, eventv1.Dedupe_POLICY_MERGE:
+		return u
 	}
-	return u
+	if rest := d.yield(u, into, kind); len(rest) == 1 && rest[0].Run == into {
+		return unitOf(rest) // its own start counts, not that of those that are gone
+	}
+	return Unit{}
 }
 
-// yield lets the members of a unit yield to a run, and returns what is left: the
-// run itself, if it is a member, and those beyond the bound of one commit.
-func (d *decision) yield(u Unit, into string, kind eventv1.Absorbed_Kind) Unit {
-	var rest []Candidate
+// yield lets the members of a unit yield to a run, and returns those that are
+// left: the run itself, if it is a member, and those beyond the bound of one
+// commit.
+func (d *decision) yield(u Unit, into string, kind eventv1.Absorbed_Kind) (rest []Candidate) {
 	for _, c := range u.Members {
-		if c.Run == into || len(d.event.GetAbsorbs()) >= MaxAbsorbs {
+		if c.Run == into || d.room() == 0 {
 			rest = append(rest, c)
 			continue
 		}
 		d.event.Absorbs = append(d.event.Absorbs, &eventv1.Absorbed{Run: c.Run, Into: into, Kind: kind})
 	}
-	if len(rest) == 0 {
-		return Unit{}
+	return rest
+}
+
+// room is how many may yield yet in this commit.
+func (d *decision) room() int { return MaxAbsorbs - len(d.event.GetAbsorbs()) }
+
+// merge lets the members of a unit merge into its head; false when not all of
+// them fit into this commit: then the head gets no slot before the next ones.
+func (d *decision) merge(u Unit) bool {
+	others := len(u.Members) - 1
+	fits := others <= d.room()
+	if fits || others > MaxAbsorbs { // what fits into no commit begins with this one
+		d.yield(u, u.Head().Run, eventv1.Absorbed_KIND_MERGED)
 	}
-	u.Members = rest
-	return u
+	return fits
 }
 
 // fill gives the free slots away.
@@ -138,13 +159,14 @@ func (d *decision) fill(units []Unit) {
 		}
 		u := units[i]
 		head := u.Head()
+		if head.Policy == eventv1.Dedupe_POLICY_MERGE && !d.merge(u) {
+			return // it keeps its turn
+		}
 		d.event.Runs = append(d.event.Runs, head.Run)
 		d.busy.add(Share{head.Namespace, head.Job, head.Key})
 		if d.grant.Settings.GetTurns() {
 			d.event.Turns = append(d.event.Turns, head.Namespace)
-		}
-		if head.Policy == eventv1.Dedupe_POLICY_MERGE {
-			d.yield(u, head.Run, eventv1.Absorbed_KIND_MERGED)
+			d.turns[head.Namespace] = d.state.Number + uint64(len(d.event.GetTurns())) //nolint:gosec // at most MaxTurns
 		}
 		units = slices.Delete(units, i, i+1)
 	}
@@ -171,17 +193,8 @@ func (d *decision) next(units []Unit) int {
 // turn orders namespaces: who holds fewest slots, then who had none for longest.
 func (d *decision) turn(u *Unit) uint64 {
 	namespace := u.Head().Namespace
-	last := uint64(0)
-	for _, t := range d.state.Turns {
-		if t.Namespace == namespace {
-			last = t.Number
-		}
-	}
-	if i := slices.Index(d.event.GetTurns(), namespace); i >= 0 {
-		last = d.state.Number + uint64(len(d.event.GetTurns())) //nolint:gosec // at most MaxTurns
-	}
 	const slotsWeigh = 1 << 48                                    // more than any number of grants
-	return uint64(d.busy.namespaces[namespace])*slotsWeigh + last //nolint:gosec // at most pipeline.MaxConcurrency
+	return uint64(d.busy.namespaces[namespace])*slotsWeigh + d.turns[namespace] //nolint:gosec // at most pipeline.MaxConcurrency
 }
 
 // busy counts the slots in use.
@@ -238,39 +251,54 @@ func full(limit uint32, busy int, what string) bool {
 // start as there are slots, in order, where namespaces take turns as many of
 // each; and those with members that yield without a slot.
 func Ready(q *Queue, s State, g Grant) []Unit {
-	b := s.busy(g.Ended, g.Share)
 	free := min(MaxGrants, s.Limit(g.Settings)-(len(s.Slots)-len(s.freed(g.Ended))))
 	if s.Change.Paused {
 		free = 0
 	}
+	c := choice{busy: s.busy(g.Ended, g.Share), chosen: map[string]int{}, free: free, turns: g.Settings.GetTurns()}
+	settling := q.settling
 	var out []Unit
-	starts, settling := 0, q.settling
-	chosen := busy{namespaces: map[string]int{}, jobs: map[string]int{}}
 	for _, u := range q.units {
-		enough := free <= 0 || starts >= free && !g.Settings.GetTurns()
-		if enough && settling == 0 || len(out) >= MaxGrants {
+		if c.enough() && settling == 0 || len(out) >= MaxGrants {
 			break
 		}
-		head := u.Head()
 		settles := u.settles()
 		if settles {
 			settling--
 		}
+		ends := settles && c.busy.keys[u.Head().Key] != ""
 		switch {
-		case settles && (len(u.Members) > 1 || b.keys[head.Key] != ""):
-		case enough || !s.may(*u, g.Settings, b, g.Now):
-			continue
-		case g.Settings.GetTurns() && chosen.namespaces[head.Namespace] >= free,
-			full(g.Settings.GetPerNamespace(), chosen.namespaces[head.Namespace], head.Namespace),
-			full(g.Settings.GetPerJob(), chosen.jobs[head.Job], head.Job):
-			continue
-		default:
-			starts++
+		case !ends && c.room(u) && s.may(*u, g.Settings, c.busy, g.Now):
+			c.add(u)
+			out = append(out, *u)
+		case ends, settles && len(u.Members) > 1:
+			out = append(out, *u)
 		}
-		chosen.add(Share{Namespace: head.Namespace, Job: head.Job})
-		out = append(out, *u)
 	}
 	return out
+}
+
+// choice counts what would start.
+type choice struct {
+	busy   busy           // as if it had
+	chosen map[string]int // of each namespace
+	starts int
+	free   int
+	turns  bool
+}
+
+func (c *choice) enough() bool { return c.free <= 0 || c.starts >= c.free && !c.turns }
+
+// room tells whether another unit of this namespace could get one of the slots.
+func (c *choice) room(u *Unit) bool {
+	return !c.enough() && (!c.turns || c.chosen[u.Head().Namespace] < c.free)
+}
+
+func (c *choice) add(u *Unit) {
+	head := u.Head()
+	c.starts++
+	c.chosen[head.Namespace]++
+	c.busy.add(Share{Namespace: head.Namespace, Job: head.Job})
 }
 
 // Limit is how many runs may hold a slot at once.

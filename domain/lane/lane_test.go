@@ -24,6 +24,7 @@ type world struct {
 	ended    map[string]bool
 	void     map[string]bool
 	shares   map[string]lane.Share
+	asked    map[string]lane.Candidate
 	granted  []string
 	settings *eventv1.LaneSettings
 	now      time.Time
@@ -32,7 +33,7 @@ type world struct {
 
 func newWorld() *world {
 	return &world{
-		ended: map[string]bool{}, void: map[string]bool{}, shares: map[string]lane.Share{},
+		ended: map[string]bool{}, void: map[string]bool{}, shares: map[string]lane.Share{}, asked: map[string]lane.Candidate{},
 		settings: &eventv1.LaneSettings{}, now: time.Date(2026, 1, 2, 10, 0, 0, 0, time.UTC),
 	}
 }
@@ -41,6 +42,7 @@ func (w *world) ask(c lane.Candidate) {
 	w.sequence++
 	c.Sequence, c.Asked = w.sequence, w.now
 	w.shares[c.Run] = lane.Share{Namespace: c.Namespace, Job: c.Job, Key: c.Key}
+	w.asked[c.Run] = c
 	w.queue.Add(c)
 }
 
@@ -139,6 +141,13 @@ func (w *world) play(t *testing.T, l story.Line) string {
 		}
 	case "end":
 		w.ended[l.Arg("run", "")] = true
+	case "void": // it ends before it has started, and whoever it stood for waits again
+		w.ended[l.Arg("run", "")], w.void[l.Arg("run", "")] = true, true
+		for _, y := range w.state.Yields {
+			if y.Into == l.Arg("run", "") {
+				w.queue.Add(w.asked[y.Run])
+			}
+		}
 	case "cancel":
 		w.queue.Remove(l.Arg("run", ""))
 	case "hold":

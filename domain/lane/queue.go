@@ -47,8 +47,9 @@ type Unit struct {
 	// Start is when it may get a slot; zero: at once. The newest member says
 	// so, but none later than the oldest one's limit.
 	Start time.Time
-	// order is its place among units of one priority.
+	// order is its place among units of one priority, and then age.
 	order time.Time
+	age   uint64
 }
 
 // Head is the member that executes: the oldest, or the newest where newer
@@ -60,18 +61,33 @@ func (u Unit) Head() Candidate {
 	return u.Members[0]
 }
 
-// Despite tells whether a member is exempt from holds.
+// together are the members whose wishes count: all where they merge, else those
+// of the one that stays.
+func (u Unit) together() []Candidate {
+	switch u.Members[0].Policy {
+	case eventv1.Dedupe_POLICY_NEWEST:
+		return u.Members[len(u.Members)-1:]
+	case eventv1.Dedupe_POLICY_REJECT:
+		return u.Members[:1]
+	case eventv1.Dedupe_POLICY_UNSPECIFIED, eventv1.Dedupe_POLICY_ALL, eventv1.Dedupe_POLICY_MERGE:
+	}
+	return u.Members
+}
+
+// Despite tells whether a member that counts is exempt from holds.
 func (u Unit) Despite() bool {
-	return slices.ContainsFunc(u.Members, func(c Candidate) bool { return c.Despite })
+	return slices.ContainsFunc(u.together(), func(c Candidate) bool { return c.Despite })
 }
 
 func unitOf(members []Candidate) Unit {
-	oldest, newest := members[0], members[len(members)-1]
-	u := Unit{Members: members, Priority: oldest.Priority, Start: newest.Start, order: oldest.Asked}
-	for _, c := range members {
+	u := Unit{Members: members}
+	count := u.together()
+	oldest, newest := count[0], count[len(count)-1]
+	u.Priority, u.Start, u.order, u.age = oldest.Priority, newest.Start, oldest.Asked, oldest.Sequence
+	for _, c := range count {
 		u.Priority = min(u.Priority, c.Priority)
 	}
-	if limit := oldest.Asked.Add(oldest.MaxDelay); len(members) > 1 && oldest.MaxDelay > 0 && u.Start.After(limit) {
+	if limit := oldest.Asked.Add(oldest.MaxDelay); len(count) > 1 && oldest.MaxDelay > 0 && u.Start.After(limit) {
 		u.Start = limit
 		if oldest.Start.After(limit) { // its own wish was later, and nobody pushed it off
 			u.Start = minTime(oldest.Start, newest.Start)
@@ -81,6 +97,13 @@ func unitOf(members []Candidate) Unit {
 		u.order = u.Start
 	}
 	return u
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func minTime(a, b time.Time) time.Time {
@@ -93,15 +116,17 @@ func minTime(a, b time.Time) time.Time {
 // before says which of two units goes first: the lower priority number, the
 // earlier start, the older request.
 func before(a, b *Unit) int {
-	return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.order.Compare(b.order), cmp.Compare(a.Members[0].Sequence, b.Members[0].Sequence))
+	return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.order.Compare(b.order), cmp.Compare(a.age, b.age))
 }
 
 // Queue is what waits in a lane, in order. The zero value is empty.
 type Queue struct {
-	units []*Unit
-	byRun map[string]*Unit
-	byKey map[string]*Unit
-	clock time.Time // of the newest request
+	units  []*Unit
+	byRun  map[string]*Unit
+	byKey  map[string]*Unit
+	clock  time.Time // of the newest request, which has this sequence
+	newest uint64
+	last   uint64 // its sequence
 	// settling counts units of which members may yield without a slot.
 	settling int
 }
@@ -162,10 +187,10 @@ func (q *Queue) Add(c Candidate) {
 	if q.byRun[c.Run] != nil {
 		return
 	}
-	if c.Asked.Before(q.clock) {
-		c.Asked = q.clock
+	if c.Sequence > q.last { // else it waits again, at its age
+		c.Asked = latest(c.Asked, q.clock)
+		q.clock, q.last = c.Asked, c.Sequence
 	}
-	q.clock = c.Asked
 	var members []Candidate
 	key := c.double()
 	if u := q.byKey[key]; key != "" && u != nil {
