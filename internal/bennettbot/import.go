@@ -18,8 +18,9 @@ import (
 // ErrNoConfig is a file without a raw_config that can be read.
 var ErrNoConfig = errors.New("this is no job_configs.py of BennettBot")
 
-// MaxFile is the largest file, in bytes: far beyond any that people wrote.
-const MaxFile = 1 << 20
+// MaxFile is the largest file, in bytes: ten times BennettBot's own, and read in
+// a moment, whatever it holds.
+const MaxFile = 256 << 10
 
 // Options say what the file itself cannot.
 type Options struct {
