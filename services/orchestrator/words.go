@@ -55,10 +55,15 @@ func version(r *apiv1.Run) string {
 
 // person mentions nobody: a mention in every status answer would ping.
 func person(r *apiv1.Run) string {
-	if strings.Contains(r.GetRequester(), ":") {
-		return grammar.Escape(r.GetRequester())
+	return whoWords(r.GetRequester())
+}
+
+// whoWords shows a Slack user by name, and any other principal as it is called.
+func whoWords(principal string) string {
+	if slackUser.MatchString(principal) {
+		return "<@" + principal + ">"
 	}
-	return "<@" + r.GetRequester() + ">"
+	return grammar.Escape(principal)
 }
 
 func whereItStands(r *apiv1.Run) string {

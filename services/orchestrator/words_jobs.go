@@ -189,7 +189,7 @@ func holdLines(holds []*apiv1.Hold, now time.Time) []string {
 			if h.GetJob() != "" {
 				what = jobWords(h.GetJob())
 			}
-			lines = append(lines, fmt.Sprintf("• `%s` *%s* is %s %s by <@%s>%s", h.GetId(), grammar.Escape(what), word, momentWords(h.GetUntil().AsTime(), now), grammar.Escape(h.GetBy()), grammar.Escape(reasonAfter(h.GetReason()))))
+			lines = append(lines, fmt.Sprintf("• `%s` *%s* is %s %s by %s%s", h.GetId(), grammar.Escape(what), word, momentWords(h.GetUntil().AsTime(), now), whoWords(h.GetBy()), grammar.Escape(reasonAfter(h.GetReason()))))
 		}
 	}
 	return lines
