@@ -193,7 +193,7 @@ func (d *decision) next(units []Unit) int {
 // turn orders namespaces: who holds fewest slots, then who had none for longest.
 func (d *decision) turn(u *Unit) uint64 {
 	namespace := u.Head().Namespace
-	const slotsWeigh = 1 << 48                                    // more than any number of grants
+	const slotsWeigh = 1 << 48                                                  // more than any number of grants
 	return uint64(d.busy.namespaces[namespace])*slotsWeigh + d.turns[namespace] //nolint:gosec // at most pipeline.MaxConcurrency
 }
 
