@@ -18,7 +18,7 @@ func TestAGuestIsRefusedInPrivate(t *testing.T) {
 		t.Errorf("there are %d cards", n)
 	}
 	p.say("/check_status")
-	p.private("Nothing runs and nothing waits")
+	p.private("Nothing runs, nothing waits")
 	p.acknowledged()
 }
 
@@ -32,7 +32,7 @@ func TestWhoWaitsIsToldForWhom(t *testing.T) {
 	p.shows(third, "Number 2 in lane web/staging, behind "+second)
 
 	p.say("/check_status")
-	p.private("3 active")
+	p.private("1 under way, 2 waiting")
 	for _, want := range []string{
 		first + " web to staging v1", "running: step 1 of 1, build.",
 		"queued: next in lane web/staging, behind " + first,

@@ -13,7 +13,7 @@ import (
 )
 
 // maxShot keeps the pictures of the project small, in bytes.
-const maxShot = 200 << 10
+const maxShot = 240 << 10
 
 // sharp is how many pixels of an image stand for one of the page.
 const sharp = 2
