@@ -157,6 +157,10 @@ func (u *up) build(ctx context.Context) error {
 		return err
 	}
 	slack := notifier.Config{APIURL: u.Ingress.APIURL, EditInterval: u.EditInterval, Tick: u.Tick}
+	if u.Logs.PublicURL == "" && u.sandbox != nil {
+		u.Logs.PublicURL = u.host.URL() // the browser of the sandbox is on this machine
+	}
+	slack.Output = u.Logs.Link()
 	if u.Ingress.BotToken != nil {
 		slack.BotToken = *u.Ingress.BotToken
 	}

@@ -147,6 +147,8 @@ the same name with ` + "`_FILE`" + ` behind it names:
 | ` + "`SLACK_BOT_TOKEN`" + ` | speaks to Slack's Web API; with it ` + "`slipway up`" + ` starts no sandbox |
 | ` + "`SLACK_APP_TOKEN`" + ` | opens Socket Mode |
 | ` + "`SLIPWAY_API_TOKEN`" + ` | what callers of the API must give; without it only callers on the same machine are answered |
+| ` + "`SLIPWAY_CALLBACK_KEY`" + ` | shared by runner and slack-ingress: signs the address at which a running job may post |
+| ` + "`SLIPWAY_LINK_KEY`" + ` | shared by orchestrator and notifier: signs links to the output of a run; without it only callers on the same machine or with the token see the page |
 
 OpenTelemetry follows its own variables (` + "`OTEL_EXPORTER_OTLP_ENDPOINT`" + ` and others); without an endpoint no trace is sent.
 `

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/slipway-hq/slipway/internal/runlog"
 	"github.com/slipway-hq/slipway/internal/telemetry"
 	"github.com/slipway-hq/slipway/services/notifier/internal/slackapi"
 )
@@ -25,6 +26,9 @@ type Config struct {
 	CallTimeout  time.Duration `kong:"-"`
 	Window       time.Duration `kong:"-"`
 	LookInterval time.Duration `kong:"-"`
+	// Output makes the addresses of the page with a run's output; its zero value
+	// makes none.
+	Output runlog.Link `kong:"-"`
 	// NoLimits ignores Slack's published rates: for tests against a stand-in.
 	NoLimits bool `kong:"-"`
 }

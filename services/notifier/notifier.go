@@ -144,7 +144,7 @@ func (n *Notifier) open(ctx context.Context) (*desk.Desk, error) {
 		return nil, err
 	}
 	d := desk.New(desk.Config{
-		Writer: n.writer, Identity: identity, Now: time.Now, Runners: n.deps.Runners,
+		Writer: n.writer, Identity: identity, Now: time.Now, Runners: n.deps.Runners, Output: n.cfg.Output.URL,
 		EditInterval: n.cfg.EditInterval, Tick: n.cfg.Tick, CallTimeout: n.cfg.CallTimeout, Window: n.cfg.Window,
 		LookInterval: n.cfg.LookInterval, FirstLook: firstLook, CatchUp: catchUp, Keep: keep, NoLimits: n.cfg.NoLimits,
 	}, n.deps.Log, ledger, desk.NewObjects(n.js), n.projection, n.slack, n.deps.Logger)

@@ -68,6 +68,9 @@ func (v View) facts() []string {
 		facts = append(facts, "built from "+grammar.Code(builtFrom(s.Commit)))
 	}
 	facts = append(facts, grammar.Code(v.Short))
+	if v.Output != "" && !s.Started.IsZero() {
+		facts = append(facts, linked(v.Output, "all output"))
+	}
 	if s.Cancel != nil && mention(s.Cancel.By.GetUser()) != "" {
 		facts = append(facts, "cancelled by "+mention(s.Cancel.By.GetUser()))
 	}

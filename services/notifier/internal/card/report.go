@@ -88,7 +88,11 @@ func (v View) tail() string {
 
 // logs says how to see everything that was printed.
 func (v View) logs() string {
-	return fmt.Sprintf("See the logs: %s, or %s", grammar.Code("/slipway logs "+v.Short), grammar.Code("/slipway logs "+v.Short+" all stderr"))
+	text := fmt.Sprintf("See the logs: %s, or %s", grammar.Code("/slipway logs "+v.Short), grammar.Code("/slipway logs "+v.Short+" all stderr"))
+	if v.Output != "" {
+		text += ", or " + linked(v.Output, "all output")
+	}
+	return text
 }
 
 func (v View) cancelled() Message {

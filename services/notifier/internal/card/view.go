@@ -25,6 +25,9 @@ type View struct {
 	Told []string
 	// Carded: a card is there that shows a good end.
 	Carded bool
+	// Output is the address of the page with everything that the run printed;
+	// empty: there is none that a person could open.
+	Output string
 	// Support is the channel that a failure is passed on to; empty: none is.
 	Support string
 }

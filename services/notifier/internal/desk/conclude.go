@@ -79,7 +79,7 @@ func (d *Desk) regret(ctx context.Context, t *track, v card.View, m *entry) (tim
 // in this track's place.
 func (d *Desk) verdictView(t *track, e *entry) card.View {
 	story := t.result()
-	v := card.View{Story: story, Short: story.State.ID, Carded: shown(e), Told: d.toldHere(t)}
+	v := card.View{Story: story, Short: story.State.ID, Carded: shown(e), Told: d.toldHere(t), Output: d.output(&story.State)}
 	v.Shown = board.Shown{Status: story.State.Status, Reason: story.State.Reason}
 	d.board.Read(func(b *board.Board) { v.Short = b.Short(story.State.ID) })
 	if d.escalates(t) {

@@ -64,7 +64,9 @@ type Config struct {
 	FirstLook time.Duration
 	CatchUp   time.Duration // runs that ended longer ago without a card get none
 	Keep      time.Duration // settled cards are forgotten after; beyond CatchUp
-	NoLimits  bool          // ignore Slack's published rates: for a stand-in that has none
+	// Output is the address of the page with a run's output; nil or empty: none.
+	Output   func(run string, created time.Time) string
+	NoLimits bool // ignore Slack's published rates: for a stand-in that has none
 }
 
 // Desk is one worker for all cards of a workspace. Observe may be called from
@@ -107,6 +109,15 @@ func New(cfg Config, log eventlog.Log, ledger Ledger, objects Objects, b Board, 
 	}
 	d.pace.off = cfg.NoLimits
 	return d
+}
+
+// output is where everything that a run printed can be read. Guests may be in
+// any channel, so restricted runs are linked nowhere.
+func (d *Desk) output(s *run.State) string {
+	if d.cfg.Output == nil || s.Plan.GetRestricted() {
+		return ""
+	}
+	return d.cfg.Output(s.ID, s.Created)
 }
 
 // Wake gets a value when something changed.

@@ -120,7 +120,7 @@ func (d *Desk) refresh(ctx context.Context, t *track) error {
 // view is what the card depends on just now.
 func (d *Desk) view(t *track) card.View {
 	s := &t.story.State
-	v := card.View{Story: &t.story, Short: t.id, RetryOf: s.RetryOf, Shown: board.Shown{Status: s.Status, Reason: s.Reason}}
+	v := card.View{Story: &t.story, Short: t.id, RetryOf: s.RetryOf, Shown: board.Shown{Status: s.Status, Reason: s.Reason}, Output: d.output(s)}
 	now := d.cfg.Now()
 	d.board.Read(func(b *board.Board) {
 		v.Short = b.Short(t.id)
