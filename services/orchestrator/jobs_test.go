@@ -11,11 +11,13 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/domain/identity"
 	"github.com/slipway-hq/slipway/domain/lane"
 	"github.com/slipway-hq/slipway/domain/run"
 	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
+	"github.com/slipway-hq/slipway/internal/configfile"
 )
 
 const jobsConfig = testConfig + `
@@ -556,6 +558,34 @@ func TestNoStartAfterAConfirmedHold(t *testing.T) {
 				c.finish(id)
 			}
 			c.pass(time.Second)
+		}
+	})
+}
+
+// A job that leaves the configuration while it waits runs all the same: its plan
+// was pinned when it was accepted. Nothing new of it starts.
+func TestAJobThatLeftTheConfigurationStillRuns(t *testing.T) {
+	inChat(t, 1, func(c *chat) {
+		running := c.run("U1", "op restart")
+		waiting := c.run("U2", "op restart --in 1m")
+		c.started()
+		cfg, problems := configfile.Parse("test.yaml", []byte(testConfig))
+		if len(problems) > 0 {
+			t.Fatal(problems.Err())
+		}
+		without := newAdopted(cfg, board.Config{Sequence: 2})
+		r := c.first()
+		r.desk.config, r.dispatcher.settings = func() *adopted { return without }, without.settings
+		c.finish(running)
+		c.pass(61 * time.Second)
+		if ids := c.started(); len(ids) != 1 || ids[0] != waiting {
+			t.Fatalf("%v started", ids)
+		}
+		if answer, _ := c.say("U1", "op restart"); answer.GetCode() != "E-VERB-404" {
+			t.Errorf("a namespace that is gone: %v", answer)
+		}
+		if answer, _ := c.say("U1", "cancel "+waiting); !strings.Contains(answer.GetText(), "being cancelled") {
+			t.Errorf("cannot be stopped any more: %v", answer)
 		}
 	})
 }
