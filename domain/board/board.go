@@ -162,7 +162,7 @@ func (b *Board) freed(ln *Lane, l *Live) {
 		return
 	}
 	for _, id := range l.Merged {
-		if other := b.live[id]; other != nil && other.Yielding() {
+		if other := b.live[id]; other != nil && other.Yielding() && other.Quarantined == "" {
 			other.Into, other.Kind = "", eventv1.Absorbed_KIND_UNSPECIFIED
 			ln.Queue.Add(other.candidate())
 		}
@@ -362,8 +362,8 @@ func (b *Board) Due(l *Live) (run.Yield, bool) {
 	return y, b.started(l.Into)
 }
 
-// Held is when the last hold ended that kept a waiting run from starting, and
-// whether one does now.
+// Held is when the last hold or pause ended that kept a waiting run from starting,
+// and whether one does now.
 func (b *Board) Held(l *Live, now time.Time) (last time.Time, held bool) {
 	ln := b.lanes[l.State.Plan.GetLane()]
 	if ln == nil {

@@ -198,7 +198,7 @@ func check(t *rapid.T, w *world) {
 		}
 		last := lane.Unit{}
 		for i, u := range ln.Queue.Units() {
-			if i > 0 && (u.Priority < last.Priority || u.Priority == last.Priority && u.Start.IsZero() && last.Start.IsZero() && u.Members[0].Sequence < last.Members[0].Sequence) {
+			if i > 0 && (u.Priority < last.Priority || u.Priority == last.Priority && u.Start.IsZero() && last.Start.IsZero() && u.Head().Sequence < last.Head().Sequence) {
 				t.Fatalf("lane %s is out of order", ln.Name)
 			}
 			last = u

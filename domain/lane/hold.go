@@ -49,6 +49,18 @@ type Change struct {
 	By          *eventv1.Principal
 	Reason      string
 	At          time.Time
+	// Resumed is when the last pause ended; zero: there was none, or it lasts.
+	Resumed time.Time
+}
+
+// changed is what a change leaves behind: a pause that ends with it is not
+// forgotten by the next one.
+func (c Change) changed(next Change) Change {
+	next.Resumed = c.Resumed
+	if c.Paused && !next.Paused {
+		next.Resumed = next.At
+	}
+	return next
 }
 
 // Set tells whether the change is in force.
@@ -144,10 +156,10 @@ func (s *State) Held(job string, now time.Time) (hold Hold, until time.Time, hel
 	return hold, until, held
 }
 
-// LastHeld is when the last hold ended that kept a job from starting; zero
-// without one.
+// LastHeld is when the last hold or pause ended that kept a job from starting;
+// zero without one.
 func (s *State) LastHeld(job string, now time.Time) time.Time {
-	var last time.Time
+	last := s.Change.Resumed
 	for _, h := range s.Holds {
 		if h.concerns(job) && !h.Until.After(now) && h.Until.After(last) {
 			last = h.Until

@@ -173,7 +173,7 @@ func Fold(s State, at At, e *eventv1.Event) State {
 	case *eventv1.Event_LaneChanged:
 		c := k.LaneChanged
 		s.Name = c.GetLane()
-		s.Change = Change{Paused: c.GetPaused(), Concurrency: c.GetConcurrency(), By: at.Actor, Reason: c.GetReason(), At: at.Time}
+		s.Change = s.Change.changed(Change{Paused: c.GetPaused(), Concurrency: c.GetConcurrency(), By: at.Actor, Reason: c.GetReason(), At: at.Time})
 	}
 	return s
 }

@@ -121,12 +121,11 @@ func before(a, b *Unit) int {
 
 // Queue is what waits in a lane, in order. The zero value is empty.
 type Queue struct {
-	units  []*Unit
-	byRun  map[string]*Unit
-	byKey  map[string]*Unit
-	clock  time.Time // of the newest request, which has this sequence
-	newest uint64
-	last   uint64 // its sequence
+	units []*Unit
+	byRun map[string]*Unit
+	byKey map[string]*Unit
+	clock time.Time // of the newest request
+	last  uint64    // its sequence
 	// settling counts units of which members may yield without a slot.
 	settling int
 }
