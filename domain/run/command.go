@@ -113,6 +113,9 @@ type Yield struct {
 type Say struct {
 	ID, Text string
 	Format   eventv1.Report_Format
+	// Received is when the door took it; what was said before the run's end counts
+	// however late it is decided on. Zero: now, so that an ended run says nothing.
+	Received time.Time
 }
 
 func (Yield) command()         {}

@@ -121,6 +121,9 @@ const (
 	MaxNotes = 100
 	// MaxNote is in bytes: what one section of a message holds.
 	MaxNote = 12_000
+	// noteGrace is how far the clocks of the door and of the runner may differ for
+	// a job's last words to count as said before its end.
+	noteGrace = time.Minute
 )
 
 func say(s State, c Say) ([]*eventv1.Event, error) {
@@ -129,8 +132,9 @@ func say(s State, c Say) ([]*eventv1.Event, error) {
 			return nil, nil
 		}
 	}
+	late := c.Received.IsZero() || c.Received.After(s.Finished.Add(noteGrace))
 	switch {
-	case s.Status.Ended():
+	case s.Status.Ended() && late:
 		return nil, refuse(ErrEnded, "the run has already ended: %s. Nothing was posted", s.Status)
 	case s.Started.IsZero():
 		return nil, refuse(ErrNotOpen, "the run has not started. Nothing was posted")

@@ -122,7 +122,11 @@ func (w *world) command(t *testing.T, l story.Line) run.Command {
 		kinds := map[string]eventv1.Absorbed_Kind{"merged": eventv1.Absorbed_KIND_MERGED, "superseded": eventv1.Absorbed_KIND_SUPERSEDED, "rejected": eventv1.Absorbed_KIND_REJECTED}
 		return run.Yield{Into: l.Arg("into", "j-older"), Kind: kinds[l.Arg("kind", "merged")], Reason: l.Arg("reason", "j-older executes for both"), Now: w.now}
 	case "say":
-		return run.Say{ID: l.Arg("id", "n1"), Text: l.Arg("text", "half way"), Format: eventv1.Report_FORMAT_TEXT}
+		said := run.Say{ID: l.Arg("id", "n1"), Text: l.Arg("text", "half way"), Format: eventv1.Report_FORMAT_TEXT}
+		if l.Arg("ago", "") != "" {
+			said.Received = w.now.Add(-duration("ago"))
+		}
+		return said
 	case "lapse":
 		return run.Lapse{Fence: fence, Reason: "lease ran out", Now: w.now}
 	case "release":

@@ -153,9 +153,20 @@ func TestAJobsOwnWordsAreNotesOfItsRun(t *testing.T) {
 		if notes := h.state(id).Notes; len(notes) != 2 || notes[0].ID != "a" {
 			t.Errorf("notes %+v", notes)
 		}
+		taken := timestamppb.Now()
 		h.finish(id)
 		if a := note("late", "x"); a.GetCode() == "" {
 			t.Error("a run that has ended speaks")
+		}
+		last := &commandv1.Envelope{
+			Identity: "note|" + id + "|last", Received: taken, Principal: &eventv1.Principal{Kind: eventv1.Principal_KIND_SYSTEM, Name: "job"},
+			Body: &commandv1.Envelope_Note{Note: &commandv1.Note{Run: id, Id: "last", Text: "done", Format: eventv1.Report_FORMAT_TEXT}},
+		}
+		if a := h.told(last); a.GetCode() != "" {
+			t.Errorf("a job's last words, which the door took before its end, are refused: %v", a)
+		}
+		if s, err := h.first().view.load(h.ctx, id); err != nil || len(s.Notes) != 3 || s.Status != run.Succeeded {
+			t.Errorf("its last words are lost: %+v, %v", s.Notes, err)
 		}
 	})
 }

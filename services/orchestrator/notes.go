@@ -19,7 +19,11 @@ func (c *clerk) note(ctx context.Context, e *commandv1.Envelope) (*commandv1.Ans
 		return nil, err
 	}
 	who := asker{principal: &eventv1.Principal{Kind: eventv1.Principal_KIND_SYSTEM, Name: "job"}, command: e.GetIdentity()}
-	if _, err := c.desk.do(ctx, h, who, run.Say{ID: n.GetId(), Text: n.GetText(), Format: n.GetFormat()}); err != nil {
+	words := run.Say{ID: n.GetId(), Text: n.GetText(), Format: n.GetFormat()}
+	if e.GetReceived() != nil {
+		words.Received = e.GetReceived().AsTime()
+	}
+	if _, err := c.desk.do(ctx, h, who, words); err != nil {
 		refusal, ok := refusalOf(err)
 		if !ok {
 			return nil, err

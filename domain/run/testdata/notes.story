@@ -37,3 +37,23 @@ succeeded
 say id=n2
 ----
 refused: the run has already ended: succeeded. Nothing was posted
+
+# its last words were taken by the door a moment before it ended
+say id=n3 text=done ago=1s
+----
+commit 105
+  RunNoted
+succeeded
+
+say id=n3 text=done ago=1s
+----
+nothing to do
+succeeded
+
+wait for=10m
+----
+it is 10:10:00
+
+say id=n4 text=late ago=5m
+----
+refused: the run has already ended: succeeded. Nothing was posted

@@ -31,8 +31,9 @@ func (d *Desk) act(ctx context.Context, t *track) (time.Time, error) {
 		return time.Time{}, err
 	}
 	if e.card.GetFinal() {
-		t.settled = true
-		return time.Time{}, nil
+		at, err := d.lastWords(ctx, t, e)
+		t.settled = err == nil && at.IsZero()
+		return at, err
 	}
 	if t.story.State.IsJob() {
 		return d.actJob(ctx, t, e)

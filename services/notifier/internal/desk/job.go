@@ -218,6 +218,20 @@ func (d *Desk) tellNotes(ctx context.Context, t *track, v card.View, _ *entry) (
 	return time.Time{}, nil
 }
 
+// lastWords posts what a job said before its end and the log told only after
+// everything else was shown.
+func (d *Desk) lastWords(ctx context.Context, t *track, e *entry) (time.Time, error) {
+	if len(t.story.State.Notes) == 0 {
+		return time.Time{}, nil
+	}
+	channel, at, err := d.find(ctx, t, t.story.State.Origin.GetChannel())
+	if err != nil || !at.IsZero() {
+		return at, err
+	}
+	t.job.channel = channel
+	return d.tellNotes(ctx, t, d.view(t), e)
+}
+
 // announce tells the channel for that of the start.
 func (d *Desk) announce(ctx context.Context, t *track, v card.View, e *entry) (time.Time, error) {
 	s := &t.story.State

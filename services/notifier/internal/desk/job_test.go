@@ -82,6 +82,31 @@ func TestAJobAnswersInTheThreadItWasAskedIn(t *testing.T) {
 	w.settled(d, jobID)
 }
 
+// What a job said at the very end may be decided on after all else is shown.
+func TestTheLastWordsOfAJobAreNotLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.desk("a", nil)
+	w.job(jobID, w.mention(sandbox.UserRequester, sandbox.ChannelDeploys, ""), text())
+	w.rest(d, time.Second)
+	w.begin(jobID)
+	w.do(jobID, run.Say{ID: "n", Text: "half of it is done"})
+	received := w.clock.Now()
+	w.print(jobID, "hello")
+	w.rest(d, time.Minute)
+	w.settled(d, jobID)
+	w.do(jobID, run.Say{ID: "last", Text: "all of it is done", Received: received})
+	w.rest(d, time.Minute)
+	count := map[string]int{}
+	for _, text := range texts(w.said(sandbox.ChannelDeploys)) {
+		count[text]++
+	}
+	if count["half of it is done"] != 1 || count["all of it is done"] != 1 || count["hello"] != 1 {
+		t.Errorf("said %v", count)
+	}
+	w.settled(d, jobID)
+}
+
 func TestTheCardRuleOfJobs(t *testing.T) {
 	t.Parallel()
 	play := func(rule eventv1.Report_Card, act func(w *world, rest func(time.Duration))) []sandbox.Message {
