@@ -184,10 +184,8 @@ func TestPatternIsItsRegularExpression(t *testing.T) {
 // texts are all of up to three words over a small alphabet: what the patterns
 // drawn above can tell apart.
 func texts() []string {
-	var words, out []string
-	for _, a := range []string{"a", "b", "c", "aa", "ab", "ba", "a.", "-", "aaa", "aba", "aca", "abc", "abba", "acba"} {
-		words = append(words, a)
-	}
+	var out []string
+	words := []string{"a", "b", "c", "aa", "ab", "ba", "a.", "-", "aaa", "aba", "aca", "abc", "abba", "acba"}
 	level := []string{""}
 	for range 3 {
 		var next []string

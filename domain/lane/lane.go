@@ -23,9 +23,11 @@ const (
 	// and MaxTurns the runs of one commit of a lane that takes turns, so that it
 	// stays below the size of a message: 600 ids granted, 600 freed and 300 pairs
 	// absorbed are 55 KB.
-	MaxGrants  = 600
+	MaxGrants = 600
+	// MaxAbsorbs: see MaxGrants.
 	MaxAbsorbs = 300
-	MaxTurns   = 200
+	// MaxTurns: see MaxGrants.
+	MaxTurns = 200
 	// MaxStarts bounds the start times that a lane remembers for its rate; a
 	// rate limit may not be larger.
 	MaxStarts = 1000

@@ -64,6 +64,7 @@ func Reasons() map[string][]string {
 	return out
 }
 
+// Events are the names of the events that Slipway subscribes to.
 func Events() []string {
 	var out []string
 	for _, e := range events {

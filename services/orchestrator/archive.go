@@ -93,7 +93,7 @@ func (o *Orchestrator) packLogs(ctx context.Context) error {
 		return err
 	}
 	// In any order: what cannot be packed must not keep others from it for ever.
-	rand.Shuffle(len(runs), func(i, j int) { runs[i], runs[j] = runs[j], runs[i] })
+	rand.Shuffle(len(runs), func(i, j int) { runs[i], runs[j] = runs[j], runs[i] }) //nolint:gosec // not a secret
 	before, packed, failures := o.deps.Now().Add(-packAfter), 0, 0
 	for _, run := range runs {
 		finished, ended := o.finished(run)

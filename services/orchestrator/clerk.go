@@ -74,6 +74,7 @@ func (c *clerk) say(ctx context.Context, e *commandv1.Envelope, s grammar.Senten
 		return c.schedule(ctx, e, s)
 	case grammar.VerbAway:
 		return c.away(ctx, e, s)
+	default: // the rest is about one run
 	}
 	if s.Run == "" {
 		return whichRun(s.Verb), nil
@@ -224,6 +225,7 @@ func (c *clerk) question(ctx context.Context, e *commandv1.Envelope, s grammar.S
 		return helpAnswer(c.desk.config(), s.Topic)
 	case grammar.VerbJobs:
 		return jobsAnswer(c.desk.config(), s.Namespace)
+	default: // the rest depends on who asks
 	}
 	subject := subjectOf(e)
 	if denial := policy.MaySeeJob(policy.JobRule{}, subject); denial != nil { // a bot, or nobody
@@ -236,17 +238,15 @@ func (c *clerk) question(ctx context.Context, e *commandv1.Envelope, s grammar.S
 		return c.history(e, s)
 	case grammar.VerbLogs:
 		return c.tail(ctx, e, s)
+	case grammar.VerbSchedules:
+		return c.schedules(e)
+	default: // lanes show everything
 	}
 	if denial := policy.MayAsk(subject); denial != nil {
 		return refusalAnswer(denial.Code, denial.Sentence, nil)
 	}
-	switch s.Verb {
-	case grammar.VerbSchedules:
-		return c.schedules(e)
-	default:
-		lanes, _ := c.view.lanes()
-		return lanesAnswer(lanes, s.Lane)
-	}
+	lanes, _ := c.view.lanes()
+	return lanesAnswer(lanes, s.Lane)
 }
 
 // status is one run, one service's runs, or everything that is active.

@@ -189,10 +189,11 @@ func (c *clerk) sees(e *commandv1.Envelope) func(*apiv1.Run) bool {
 	}
 }
 
-// restricted tells whether the configuration in force keeps guests from a job.
+// restricted tells whether the configuration in force keeps guests from a job, and
+// from what a namespace left behind that is not there any more.
 func (a *adopted) restricted(namespace, job string) bool {
 	ns, ok := a.config.Namespaces[namespace]
-	return ok && (ns.Restricted || ns.Jobs[job].Restricted)
+	return !ok || ns.Restricted || ns.Jobs[job].Restricted
 }
 
 // mayLook is the answer for who may not see a run; nil when he may.

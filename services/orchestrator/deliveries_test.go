@@ -229,7 +229,7 @@ func TestWhileNobodyIsThereWhoCallsIsToldSo(t *testing.T) {
 			text string
 		}{
 			{grammar.Sentence{Action: "status"}, "E-RELAY", "Which one"},
-			{grammar.Sentence{Action: "status", Relay: "suport"}, "E-RELAY", "support"},
+			{grammar.Sentence{Action: "status", Relay: "supprt"}, "E-RELAY", "support"},
 			{grammar.Sentence{Action: "status", Relay: "support"}, "", "as usual"},
 			{grammar.Sentence{Action: "on", Relay: "support", From: "2000-01-03", Until: "2000-01-02"}, "E-AWAY-REVERSED", ""},
 			{grammar.Sentence{Action: "on", Relay: "support", From: "1999-12-30", Until: "1999-12-31"}, "E-AWAY-PAST", ""},

@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"container/heap"
 
+	"github.com/slipway-hq/slipway/domain/board"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 )
 
@@ -13,9 +14,19 @@ type page struct {
 	items oldestFirst
 }
 
+// pageItem is a run that is kept whole, or one of which the index knows.
 type pageItem struct {
 	request uint64
-	run     *apiv1.Run
+	live    *board.Live
+	ended   *board.Summary
+}
+
+// show is for what the page has in the end, not for all that were ever in it.
+func (i pageItem) show(b *board.Board, w board.World) *apiv1.Run {
+	if i.live != nil {
+		return liveRun(b, i.live, w)
+	}
+	return endedRun(b, i.ended)
 }
 
 type oldestFirst []pageItem
@@ -42,19 +53,18 @@ func (p *page) wants(request uint64) bool {
 	return len(p.items) < p.n || request > p.items[0].request
 }
 
-func (p *page) add(request uint64, r *apiv1.Run) {
-	heap.Push(&p.items, pageItem{request, r})
+func (p *page) add(item pageItem) {
+	heap.Push(&p.items, item)
 	if len(p.items) > p.n {
 		heap.Pop(&p.items)
 	}
 }
 
 // sorted empties the page, newest first.
-func (p *page) sorted() ([]*apiv1.Run, []uint64) {
-	runs, requests := make([]*apiv1.Run, len(p.items)), make([]uint64, len(p.items))
-	for i := len(p.items) - 1; i >= 0; i-- {
-		item, _ := heap.Pop(&p.items).(pageItem)
-		runs[i], requests[i] = item.run, item.request
+func (p *page) sorted() []pageItem {
+	out := make([]pageItem, len(p.items))
+	for i := len(out) - 1; i >= 0; i-- {
+		out[i], _ = heap.Pop(&p.items).(pageItem)
 	}
-	return runs, requests
+	return out
 }

@@ -120,7 +120,7 @@ func (v *view) load(ctx context.Context, id string) (run.State, error) {
 }
 
 // list returns a page of runs, newest request first, and the token of the next.
-func (v *view) list(req *apiv1.ListRunsRequest) ([]*apiv1.Run, string, error) {
+func (v *view) list(req *apiv1.ListRunsRequest) (out []*apiv1.Run, next string, err error) {
 	before, err := decodeToken(req.GetPageToken())
 	if err != nil {
 		return nil, "", err
@@ -130,44 +130,48 @@ func (v *view) list(req *apiv1.ListRunsRequest) ([]*apiv1.Run, string, error) {
 		size = defaultPage
 	}
 	size = min(size, maxPage)
-	page := newPage(size + 1)
+	page := newPage(size + 1) // one more tells whether there is a next page
 	v.proj.Read(func(b *board.Board) {
 		w := v.world()
 		b.Each(func(l *board.Live) {
-			if l.Request < before && page.wants(l.Request) && (!req.GetActive() || !l.State.Status.Ended()) {
-				if r := liveRun(b, l, w); matches(r, req) {
-					page.add(l.Request, r)
+			if l.Request < before && page.wants(l.Request) && (!req.GetActive() || !l.State.Status.Ended()) && matches(l, req) {
+				page.add(pageItem{request: l.Request, live: l})
+			}
+		})
+		if !req.GetActive() {
+			b.Summaries(func(s *board.Summary) bool {
+				if _, live := b.Live(s.ID); !live && s.Request < before && page.wants(s.Request) && matchesSummary(s, req) {
+					page.add(pageItem{request: s.Request, ended: s})
 				}
-			}
-		})
-		if req.GetActive() {
-			return
-		}
-		b.Summaries(func(s *board.Summary) bool {
-			if _, live := b.Live(s.ID); live || s.Request >= before || !page.wants(s.Request) || !matchesSummary(s, req) {
 				return true
-			}
-			page.add(s.Request, endedRun(b, s))
-			return true
-		})
+			})
+		}
+		items := page.sorted()
+		if len(items) > size {
+			items = items[:size]
+			next = encodeToken(items[size-1].request)
+		}
+		for _, item := range items {
+			out = append(out, item.show(b, w))
+		}
 	})
-	runs, requests := page.sorted()
-	if len(runs) <= size {
-		return runs, "", nil
-	}
-	return runs[:size], encodeToken(requests[size-1]), nil
+	return out, next, nil
 }
 
-func matches(r *apiv1.Run, q *apiv1.ListRunsRequest) bool {
-	return among(q.GetService(), r.GetService()) && among(q.GetEnvironment(), r.GetEnvironment()) &&
-		among(q.GetNamespace(), r.GetNamespace()) && among(q.GetJob(), r.GetJob()) && among(q.GetKind(), r.GetKind()) &&
-		among(q.GetRequester(), r.GetRequester()) && among(q.GetLane(), r.GetLane()) &&
-		within(q, r.GetCreated().AsTime()) && holds(r.GetParameters(), q.GetParameters()) &&
-		(!q.GetExecuted() || r.GetStatus() != apiv1.RunStatus_RUN_STATUS_MERGED) &&
-		(len(q.GetStatuses()) == 0 || slices.Contains(q.GetStatuses(), r.GetStatus()))
+// matches looks at a run that is kept whole, the cheapest first: a long queue is
+// searched for every question about it, and only a page of it is shown.
+func matches(l *board.Live, q *apiv1.ListRunsRequest) bool {
+	s := &l.State
+	return among(q.GetService(), s.Service) && among(q.GetEnvironment(), s.Environment) &&
+		among(q.GetNamespace(), s.Namespace) && among(q.GetJob(), s.Job) && among(q.GetKind(), kindOf(s.ID)) &&
+		among(q.GetLane(), s.Plan.GetLane()) &&
+		(!q.GetExecuted() || s.Status != run.Merged) &&
+		(len(q.GetStatuses()) == 0 || slices.Contains(q.GetStatuses(), runStatus[l.Status()])) &&
+		(q.GetRequester() == "" || q.GetRequester() == board.Requester(s)) &&
+		within(q, s.Created) && holds(s.Parameters, q.GetParameters())
 }
 
-// matchesSummary is matches for what the index knows, the cheapest first.
+// matchesSummary is matches for what the index knows.
 func matchesSummary(s *board.Summary, q *apiv1.ListRunsRequest) bool {
 	return among(q.GetService(), s.Service.Value()) && among(q.GetEnvironment(), s.Environment.Value()) &&
 		among(q.GetNamespace(), s.Namespace.Value()) && among(q.GetJob(), s.Job.Value()) && among(q.GetKind(), kindOf(s.ID)) &&

@@ -76,7 +76,7 @@ func (s *Service) hook(w http.ResponseWriter, r *http.Request, kind, named strin
 	if out.status >= http.StatusBadRequest {
 		level = slog.LevelWarn
 	}
-	s.log.Log(r.Context(), level, "webhook delivery", "kind", kind, "source", shown(named), "delivery", id,
+	s.log.Log(r.Context(), level, "webhook delivery", "kind", kind, "webhook", shown(named), "delivery", id,
 		"event", shown(r.Header.Get(headerEvent)), "outcome", out.word, "status", out.status, "said", out.text, "runs", out.runs)
 	writeHook(w, out)
 }
@@ -143,7 +143,7 @@ func (s *Service) acceptHook(ctx context.Context, at webhook.Address, claim clai
 	first, err := s.submit(ctx, kindWebhook, env)
 	switch {
 	case err != nil:
-		s.log.ErrorContext(ctx, "webhook delivery not stored", "source", at.Source(), "delivery", claim.id, "error", err)
+		s.log.ErrorContext(ctx, "webhook delivery not stored", "webhook", at.Source(), "delivery", claim.id, "error", err)
 		return outcome{status: http.StatusServiceUnavailable, word: "not_stored", text: "not stored; deliver it again, which starts nothing twice", runs: runs}
 	case !first:
 		return outcome{status: http.StatusAccepted, word: "repeated", runs: runs}

@@ -32,14 +32,14 @@ func (s *Service) hookKeys(at webhook.Address) (keys [][]byte, troubles []error)
 		key, err := readHookSecret(ref)
 		if err != nil {
 			troubles = append(troubles, err)
-			s.log.Error("a webhook's secret cannot be read", "source", at.Source(), "error", err)
+			s.log.Error("a webhook's secret cannot be read", "webhook", at.Source(), "error", err)
 			continue
 		}
 		keys = append(keys, key)
 	}
 	if len(at.Webhook.Secrets) == 0 {
 		troubles = append(troubles, errSecretNone)
-		s.log.Error("a webhook has no secret, so nothing is accepted from it", "source", at.Source())
+		s.log.Error("a webhook has no secret, so nothing is accepted from it", "webhook", at.Source())
 	}
 	return keys, troubles
 }

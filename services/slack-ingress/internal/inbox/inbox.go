@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
+	"github.com/slipway-hq/slipway/internal/natsconn"
 	"github.com/slipway-hq/slipway/internal/topology"
 )
 
@@ -132,11 +133,14 @@ func (b *Inbox) store(ctx context.Context, kind string, env *commandv1.Envelope,
 // publish repeats only what has certainly not happened, or what the Msg-Id
 // makes harmless.
 func (b *Inbox) publish(ctx context.Context, msg *nats.Msg, id string) (bool, error) {
+	ctx, stop := natsconn.Until(ctx, b.nc, msg.Subject)
+	defer stop()
 	for {
 		ack, err := b.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id), jetstream.WithRetryAttempts(publishRetries), jetstream.WithRetryWait(publishRetryWait))
 		if err == nil {
 			return ack.Duplicate, nil
 		}
+		err = natsconn.Why(ctx, err)
 		if code(err) != codeTwinInFlight {
 			return false, fmt.Errorf("publish to %s: %w: %w", msg.Subject, certainty(err), err)
 		}
@@ -153,7 +157,7 @@ func (b *Inbox) publish(ctx context.Context, msg *nats.Msg, id string) (bool, er
 // will not appear.
 func certainty(err error) error {
 	switch {
-	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrReconnectBufExceeded), refusals[code(err)]:
+	case errors.Is(err, natsconn.ErrRefused), errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrReconnectBufExceeded), refusals[code(err)]:
 		return ErrRefused
 	default:
 		return ErrUnknown
@@ -175,8 +179,10 @@ func (b *Inbox) Ask(ctx context.Context, env *commandv1.Envelope) (*commandv1.An
 	if err != nil {
 		return nil, fmt.Errorf("encode a query: %w: %w", ErrNobody, err)
 	}
+	ctx, stop := natsconn.Until(ctx, b.nc, topology.SubjectQuery)
+	defer stop()
 	msg, err := b.nc.RequestWithContext(ctx, topology.SubjectQuery, data)
-	if err != nil {
+	if err = natsconn.Why(ctx, err); err != nil {
 		return nil, fmt.Errorf("request %s: %w: %w", topology.SubjectQuery, ErrNobody, err)
 	}
 	answer := &commandv1.Answer{}
