@@ -1,6 +1,7 @@
 package board_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -54,5 +55,17 @@ func TestAQuarantinedRunDoesNotWaitAgain(t *testing.T) {
 	}
 	if ln, _ := w.board.Lane("a"); ln.Queue.Len() != 0 {
 		t.Error("it waits for a slot")
+	}
+}
+
+// TestWhoeverWaitsForAQuarantinedRunIsToldSo: only an operator can end that wait.
+func TestWhoeverWaitsForAQuarantinedRunIsToldSo(t *testing.T) {
+	w := newWorld()
+	w.job("first", eventv1.Dedupe_POLICY_MERGE, "x", 0)
+	w.job("second", eventv1.Dedupe_POLICY_MERGE, "x", 0)
+	w.tick("a")
+	w.board.QuarantineRun(w.ids[0], "its chain is broken")
+	if s := w.show(w.ids[1]); !strings.Contains(s.Reason, "quarantined: its chain is broken") || !strings.Contains(s.Reason, "slipway release") {
+		t.Errorf("said: %s", s.Reason)
 	}
 }

@@ -133,8 +133,12 @@ func (b *Board) queued(l *Live, w World) Shown {
 // yielding is why a run has no place any more.
 func (b *Board) yielding(l *Live) Shown {
 	shown := Shown{Status: run.Queued, With: l.Into, Reason: fmt.Sprintf("%s executes for it, too", b.Short(l.Into))}
-	if l.Kind != eventv1.Absorbed_KIND_MERGED {
+	into, known := b.live[l.Into]
+	switch {
+	case l.Kind != eventv1.Absorbed_KIND_MERGED:
 		shown.Reason = fmt.Sprintf("ends, because of %s", b.Short(l.Into))
+	case known && into.Quarantined != "":
+		shown.Reason = fmt.Sprintf("%s was to execute for it, too, and is quarantined: %s%s", b.Short(l.Into), into.Quarantined, slotWord(into))
 	}
 	return shown
 }
