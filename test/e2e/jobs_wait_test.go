@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -31,11 +29,7 @@ func deploying(w *world.World) world.Map {
 // ran are the executions so far: run and argument.
 func ran(w *world.World) []string {
 	w.T.Helper()
-	text, err := os.ReadFile(filepath.Join(w.Dir, "ran"))
-	if err != nil && !os.IsNotExist(err) {
-		w.T.Fatal(err)
-	}
-	return strings.FieldsFunc(string(text), func(r rune) bool { return r == '\n' })
+	return strings.FieldsFunc(w.File("ran"), func(r rune) bool { return r == '\n' })
 }
 
 // asks lets somebody ask for a job in a channel and returns the message and the

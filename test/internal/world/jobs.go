@@ -2,6 +2,8 @@ package world
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,7 +21,10 @@ const Mention = "<@" + sandbox.BotUserID + "> "
 // that nobody asked for are told of in the channel of deployments. more is put
 // beside jobs and commands.
 func Namespace(jobs Map, commands []Map, more ...Map) Map {
-	ns := Map{"default_channel": sandbox.ChannelDeploys, "jobs": jobs, "commands": commands}
+	ns := Map{"default_channel": sandbox.ChannelDeploys, "jobs": jobs}
+	if commands != nil {
+		ns["commands"] = commands
+	}
 	for _, extra := range more {
 		for k, v := range extra {
 			ns[k] = v
@@ -47,6 +52,17 @@ func (w *World) Kept(run string) string {
 	w.T.Helper()
 	data, err := os.ReadFile(filepath.Join(w.Dir, "kept."+run))
 	if err != nil {
+		w.T.Fatal(err)
+	}
+	return string(data)
+}
+
+// File is what stands in a file of the world's folder; empty when it is not
+// there.
+func (w *World) File(name string) string {
+	w.T.Helper()
+	data, err := os.ReadFile(filepath.Join(w.Dir, name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		w.T.Fatal(err)
 	}
 	return string(data)

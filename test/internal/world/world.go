@@ -32,6 +32,7 @@ type World struct {
 	Slack *sandbox.Server
 	Runs  apiv1connect.RunServiceClient
 	Lanes apiv1connect.LaneServiceClient
+	Jobs  apiv1connect.JobServiceClient
 	HTTP  *http.Client // reaches the API, wherever it listens now, as http://localhost
 
 	config string
@@ -85,6 +86,7 @@ func (w *World) reach() {
 	w.HTTP = &http.Client{Transport: w.Transport(false)}
 	w.Runs = apiv1connect.NewRunServiceClient(w.HTTP, "http://localhost")
 	w.Lanes = apiv1connect.NewLaneServiceClient(w.HTTP, "http://localhost")
+	w.Jobs = apiv1connect.NewJobServiceClient(w.HTTP, "http://localhost")
 }
 
 // Transport reaches the API wherever it listens now; h2 as gRPC does.
