@@ -111,11 +111,18 @@ func (a *laneAPI) SetLane(ctx context.Context, req *apiv1.SetLaneRequest) (*apiv
 		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("no lane is called %q: slipway lanes lists them", req.GetLane()))
 	}
 	at, err := a.run.desk.setLane(ctx, a.run.asker(), req.GetLane(), req.Paused, req.Concurrency, req.GetReason())
-	if err != nil {
+	if err != nil && !repeats(err, lane.CodeLaneSame) {
 		return nil, apiError(err, req.GetLane())
 	}
 	_ = a.proj.WaitFor(ctx, at) // done; only not yet visible here
 	return &apiv1.SetLaneResponse{Lane: a.view.lane(req.GetLane())}, nil
+}
+
+// repeats tells whether a refusal says that everything is as wanted already: to
+// a person that is news, to a program that asks again it is success.
+func repeats(err error, code string) bool {
+	refusal, ok := refusalOf(err)
+	return ok && refusal.Code == code
 }
 
 func (a *laneAPI) knows(name string) (known bool) {
@@ -146,7 +153,7 @@ func (a *laneAPI) ReleaseHolds(ctx context.Context, req *apiv1.ReleaseHoldsReque
 	ctx, cancel := context.WithTimeout(ctx, commandWait)
 	defer cancel()
 	name, released, err := a.run.desk.releaseHolds(ctx, a.run.asker(), req.GetJob(), req.GetHold(), req.GetReason())
-	if err != nil {
+	if err != nil && !repeats(err, lane.CodeHoldUnknown) {
 		return nil, apiError(err, req.GetJob())
 	}
 	out := &apiv1.ReleaseHoldsResponse{}
