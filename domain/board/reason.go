@@ -33,18 +33,33 @@ type Shown struct {
 	With string
 }
 
+// Status is where a run is, as Show says it.
+func (l *Live) Status() run.Status {
+	switch s := &l.State; {
+	case s.Status.Ended():
+		return s.Status
+	case l.Quarantined != "":
+		return run.Waiting
+	case s.Claimed():
+		return s.Status
+	case l.Grant != 0:
+		return run.Waiting
+	}
+	return run.Queued
+}
+
 // Show derives status, place and the one reason of a run that is kept whole.
 func (b *Board) Show(l *Live, w World) Shown {
-	s := &l.State
+	s, status := &l.State, l.Status()
 	switch {
 	case s.Status.Ended():
-		return Shown{Status: s.Status, Reason: s.Reason}
+		return Shown{Status: status, Reason: s.Reason}
 	case l.Quarantined != "":
-		return Shown{Status: run.Waiting, Reason: "quarantined: " + l.Quarantined + slotWord(l)}
+		return Shown{Status: status, Reason: "quarantined: " + l.Quarantined + slotWord(l)}
 	case s.Claimed():
-		return Shown{Status: s.Status, Reason: held(s)}
+		return Shown{Status: status, Reason: held(s)}
 	case l.Grant != 0:
-		return Shown{Status: run.Waiting, Reason: runnerReason(s, w)}
+		return Shown{Status: status, Reason: runnerReason(s, w)}
 	}
 	return b.queued(l, w)
 }

@@ -251,9 +251,8 @@ func (c *clerk) question(ctx context.Context, e *commandv1.Envelope, s grammar.S
 
 // status is one run, one service's runs, or everything that is active.
 func (c *clerk) status(ctx context.Context, e *commandv1.Envelope, s grammar.Sentence) *commandv1.Answer {
-	unseen := func(r *apiv1.Run) bool { return !c.sees(e)(r) }
 	if s.Run == "" && s.Service == "" {
-		return activeAnswer(slices.DeleteFunc(c.active(), unseen), c.activeHolds(e), c.now())
+		return activeAnswer(c.view.activity(c.sees(e)), c.activeHolds(e), c.now())
 	}
 	id, err := c.view.find(ctx, s.Run)
 	if err == nil {
@@ -310,20 +309,24 @@ func (c *clerk) unknown(word string, err error) *commandv1.Answer {
 	return refusalAnswer(code, sentence+didYouMean(near), choices)
 }
 
-// active is what runs and waits, newest first: those that hold a slot are never
-// crowded out by a long queue.
-func (c *clerk) active() []*apiv1.Run {
-	held := []apiv1.RunStatus{apiv1.RunStatus_RUN_STATUS_RUNNING, apiv1.RunStatus_RUN_STATUS_WAITING}
-	queued := c.list(&apiv1.ListRunsRequest{Active: true, Statuses: []apiv1.RunStatus{apiv1.RunStatus_RUN_STATUS_QUEUED}, PageSize: maxPage})
-	return append(queued, c.list(&apiv1.ListRunsRequest{Active: true, Statuses: held, PageSize: maxPage})...)
-}
-
 func (c *clerk) list(q *apiv1.ListRunsRequest) []*apiv1.Run {
 	runs, _, err := c.view.list(q)
 	if err != nil {
 		return nil // only a bad page token fails
 	}
 	return runs
+}
+
+// all is every page of a list.
+func (c *clerk) all(q *apiv1.ListRunsRequest) (all []*apiv1.Run) {
+	for {
+		runs, next, err := c.view.list(q)
+		all = append(all, runs...)
+		if err != nil || next == "" {
+			return all
+		}
+		q.PageToken = next
+	}
 }
 
 // tailLines is what fits comfortably into one answer.

@@ -108,7 +108,7 @@ func (c *clerk) cancelWaiting(ctx context.Context, e *commandv1.Envelope, namesp
 	if _, err := c.desk.holdable(who, board.JobName(namespace, job)); err != nil {
 		return c.refuse(err, "", grammar.Sentence{})
 	}
-	waiting := c.list(&apiv1.ListRunsRequest{Namespace: namespace, Job: job, Active: true, Statuses: []apiv1.RunStatus{apiv1.RunStatus_RUN_STATUS_QUEUED}, PageSize: maxPage})
+	waiting := c.all(&apiv1.ListRunsRequest{Namespace: namespace, Job: job, Active: true, Statuses: []apiv1.RunStatus{apiv1.RunStatus_RUN_STATUS_QUEUED}, PageSize: maxPage})
 	var ids []string
 	for _, r := range waiting {
 		st, err := c.desk.cancel(ctx, who, r.GetId(), "")
@@ -278,15 +278,8 @@ func (c *clerk) historyQuery(e *commandv1.Envelope, s grammar.Sentence) (*apiv1.
 // activeHolds are the holds that have not ended, of what the asker may see.
 func (c *clerk) activeHolds(e *commandv1.Envelope) []*apiv1.Hold {
 	sees := c.sees(e)
-	lanes, _ := c.view.lanes()
-	var out []*apiv1.Hold
-	for _, ln := range lanes {
-		for _, h := range ln.GetHolds() {
-			namespace, job, ok := strings.Cut(h.GetJob(), "/")
-			if !ok || sees(&apiv1.Run{Namespace: namespace, Job: job}) {
-				out = append(out, h)
-			}
-		}
-	}
-	return out
+	return slices.DeleteFunc(c.view.holds(), func(h *apiv1.Hold) bool {
+		namespace, job, ok := strings.Cut(h.GetJob(), "/")
+		return ok && !sees(&apiv1.Run{Namespace: namespace, Job: job})
+	})
 }

@@ -211,21 +211,15 @@ func stepLine(s *apiv1.Step, now time.Time) string {
 const maxListed = 12
 
 // activeAnswer is what runs and waits now, and why.
-func activeAnswer(runs []*apiv1.Run, holds []*apiv1.Hold, now time.Time) *commandv1.Answer {
-	if len(runs) == 0 && len(holds) == 0 {
+func activeAnswer(a activity, holds []*apiv1.Hold, now time.Time) *commandv1.Answer {
+	if len(a.runs) == 0 && len(holds) == 0 {
 		return private("", "Nothing runs, nothing waits and nothing is held. `help` says what can be started.")
 	}
-	waiting := 0
-	for _, r := range runs {
-		if r.GetStatus() == apiv1.RunStatus_RUN_STATUS_QUEUED {
-			waiting++
-		}
-	}
-	title := fmt.Sprintf("At %s: *%d* under way, *%d* waiting", now.UTC().Format("15:04:05 MST"), len(runs)-waiting, waiting)
+	title := fmt.Sprintf("At %s: *%d* under way, *%d* waiting", now.UTC().Format("15:04:05 MST"), a.underWay, a.waiting)
 	if len(holds) > 0 {
 		title += fmt.Sprintf(", *%s*", count(len(holds), "hold"))
 	}
-	answer := runsAnswer(title, runs, now)
+	answer := listAnswer(title, a.runs, a.underWay+a.waiting, now)
 	if lines := holdLines(holds, now); len(lines) > 0 {
 		answer.Text += "\n" + strings.Join(lines[:min(maxListed, len(lines))], "\n")
 	}
@@ -240,11 +234,16 @@ func serviceAnswer(service string, runs []*apiv1.Run, now time.Time) *commandv1.
 // runsAnswer lists runs, given newest first, in the order in which they came.
 func runsAnswer(title string, runs []*apiv1.Run, now time.Time) *commandv1.Answer {
 	slices.Reverse(runs)
+	return listAnswer(title, runs, len(runs), now)
+}
+
+// listAnswer lists the first of so many runs, in this order.
+func listAnswer(title string, runs []*apiv1.Run, total int, now time.Time) *commandv1.Answer {
 	lines := []string{title}
 	for _, r := range runs[:min(maxListed, len(runs))] {
 		lines = append(lines, line(r, now))
 	}
-	if n := len(runs) - maxListed; n > 0 {
+	if n := total - maxListed; n > 0 {
 		lines = append(lines, fmt.Sprintf("… and %d more (`/slipway lanes`)", n))
 	}
 	return private("", strings.Join(lines, "\n"))
