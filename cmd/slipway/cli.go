@@ -43,6 +43,8 @@ type CLI struct {
 	Replay    ReplayCmd    `cmd:"" group:"operate" help:"Refold the whole log and compare with the live view."`
 	Release   ReleaseCmd   `cmd:"" group:"operate" help:"Give the slot of a quarantined run to others."`
 	Dead      DeadCmd      `cmd:"" group:"operate" help:"Look at messages that could not be handled."`
+	Backup    BackupCmd    `cmd:"" group:"operate" help:"Copy everything that is kept, and check such a copy."`
+	Restore   RestoreCmd   `cmd:"" group:"operate" help:"Bring a copy back into an empty place."`
 	Bootstrap BootstrapCmd `cmd:"" group:"operate" help:"Create streams and buckets on a NATS cluster."`
 	Env       EnvCmd       `cmd:"" group:"operate" help:"Deploy to the local environment of slipway up."`
 

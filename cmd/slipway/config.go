@@ -57,7 +57,8 @@ func (c *ConfigCheckCmd) Run(g *Globals) error {
 		return &failure{code: exitFailed, quiet: true}
 	}
 	if !g.JSON {
-		g.printf("%s is good: %s, %s\n", c.File, plural(uint64(len(file.Config.Services)), "service"), plural(uint64(len(file.Config.Environments)), "environment"))
+		jobs := len(file.Config.Jobs())
+		g.printf("%s is good: %s, %s, %s\n", c.File, plural(uint64(len(file.Config.Services)), "service"), plural(uint64(len(file.Config.Environments)), "environment"), plural(uint64(jobs), "job")) //nolint:gosec // a count
 	}
 	return nil
 }
