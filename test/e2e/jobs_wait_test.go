@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 	"github.com/slipway-hq/slipway/sandbox"
@@ -203,7 +204,8 @@ func TestAHoldMakesJobsWaitAndEndsByRelease(t *testing.T) {
 	w.Heard(sandbox.ChannelOps, "", "shipped web")
 
 	// The same by the command of the namespace and by the command line.
-	w.Say(sandbox.UserApprover, sandbox.ChannelGeneral, world.Mention+"test deploy hold 00:00 23:59", "")
+	now := time.Now().UTC()
+	w.Say(sandbox.UserApprover, sandbox.ChannelGeneral, world.Mention+now.Format("test deploy hold 15:04 ")+now.Add(2*time.Hour).Format("1504 UTC"), "")
 	w.Eventually("a hold", func() bool { _, said := w.CLI("holds"); return strings.Contains(said, "test/deploy") })
 	_, again := asks(w, sandbox.UserRequester, sandbox.ChannelPrivate, "test deploy now web")
 	w.Heard(sandbox.ChannelPrivate, "", "--despite-hold")
@@ -211,6 +213,9 @@ func TestAHoldMakesJobsWaitAndEndsByRelease(t *testing.T) {
 		t.Errorf("release: %d %s", code, said)
 	}
 	w.Succeeded(again.GetId())
+	if code, said := w.CLI("holds", "release", "test/deploy"); code != 0 || !strings.Contains(said, "was not held") {
+		t.Errorf("a repeated release: %d %s", code, said)
+	}
 	if code, said := w.CLI("holds", "set", "test/deploy", "for 1h", "--because", "again"); code != 0 || !strings.Contains(said, "is held from") {
 		t.Errorf("set: %d %s", code, said)
 	}
