@@ -39,7 +39,9 @@ func (b *BootstrapCmd) Run(g *Globals) error {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, bootstrapTimeout)
 	defer cancel()
-	conn, err := natsconn.Dial(ctx, "slipway-bootstrap", b.NATS.Settings(), g.log)
+	where := b.NATS.Settings()
+	where.Service = "bootstrap"
+	conn, err := natsconn.Dial(ctx, "slipway-bootstrap", where, g.log)
 	if err != nil {
 		return &failure{code: exitUnavailable, message: err.Error(), next: "is the cluster running, and the address right?"}
 	}

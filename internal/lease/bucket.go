@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
+	"github.com/slipway-hq/slipway/internal/natsconn"
 	"github.com/slipway-hq/slipway/internal/topology"
 )
 
@@ -121,6 +122,8 @@ func (b *Bucket) mark(ctx context.Context, key string, expect uint64) error {
 func (b *Bucket) publish(ctx context.Context, msg *nats.Msg, expect uint64, ttl time.Duration) (uint64, error) {
 	msg.Header.Set(headerExpect, fmt.Sprint(expect))
 	msg.Header.Set(headerTTL, ttl.String())
+	ctx, stop := natsconn.Until(ctx, b.js.Conn(), msg.Subject)
+	defer stop()
 	ack, err := b.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
 	var api *jetstream.APIError
 	switch {
@@ -129,7 +132,7 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg, expect uint64, ttl 
 	case errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant):
 		return 0, errTaken
 	default:
-		return 0, err
+		return 0, natsconn.Why(ctx, err)
 	}
 }
 

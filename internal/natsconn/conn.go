@@ -3,8 +3,9 @@
 // server: that is natsnode. Whoever needs a connection gets it from here.
 //
 // Invariants: nothing is buffered while disconnected (a publish fails at once
-// and its outcome stays known to the caller), and a connection never gives up
-// reconnecting by itself.
+// and its outcome stays known to the caller), a connection never gives up
+// reconnecting by itself, and what the server refuses to a credential is told as
+// a refusal, not as a time-out (Until).
 package natsconn
 
 import (
@@ -31,6 +32,9 @@ const (
 	maxPings     = 2
 )
 
+// inboxPrefix begins the subjects that answers come back on.
+const inboxPrefix = "_INBOX."
+
 // Settings says where NATS is and who we are. All but URL may be empty.
 type Settings struct {
 	URL         string // one or more, separated by commas
@@ -38,6 +42,9 @@ type Settings struct {
 	NKey        string // file of an nkey seed
 	CA          string // file of trusted roots
 	Cert, Key   string // files of the client's certificate
+	// Service names whose answers these are: they come below _INBOX.<Service>,
+	// which no other service's credential may listen to. Empty: below _INBOX.
+	Service string
 }
 
 // Dial connects to the server at s.URL. name shows in the server's list of
@@ -86,7 +93,14 @@ func Options(name string, log *slog.Logger) []nats.Option {
 		nats.RetryOnFailedConnect(false),
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(maxPings),
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { logAsync(log, sub, err) }),
+		nats.PermissionErrOnSubscribe(true),
+		nats.ErrorHandler(func(c *nats.Conn, sub *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				ledgerOf(c).note(err)
+			}
+			logAsync(log, sub, err)
+		}),
+		nats.ClosedHandler(func(c *nats.Conn) { ledgers.Delete(c) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("connection to NATS lost", "error", err)
@@ -96,8 +110,8 @@ func Options(name string, log *slog.Logger) []nats.Option {
 	}
 }
 
-// logAsync reports what no caller gets to see. A refused publish looks like a
-// timeout to its caller, so this line is the only place that says why.
+// logAsync reports what no caller gets to see. Callers hear of a refused publish
+// through Until; for those that do not ask, this line says why.
 func logAsync(log *slog.Logger, sub *nats.Subscription, err error) {
 	subject := ""
 	if sub != nil {
@@ -112,6 +126,9 @@ func logAsync(log *slog.Logger, sub *nats.Subscription, err error) {
 
 func (s Settings) options() ([]nats.Option, error) {
 	var opts []nats.Option
+	if s.Service != "" {
+		opts = append(opts, nats.CustomInboxPrefix(inboxPrefix+s.Service))
+	}
 	if s.Credentials != "" {
 		opts = append(opts, nats.UserCredentials(s.Credentials))
 	}

@@ -53,12 +53,25 @@ func (s Spec) create(ctx context.Context, js jetstream.JetStream, wanted func(je
 		if !chosen[consumer.Stream] {
 			continue
 		}
-		_, err := js.CreateConsumer(ctx, consumer.Stream, consumer.Config)
-		if err != nil && !errors.Is(err, jetstream.ErrConsumerExists) {
+		if err := createConsumer(ctx, js, consumer); err != nil {
 			return fmt.Errorf("create the consumer %s of %s: %w", consumer.Config.Durable, consumer.Stream, err)
 		}
 	}
 	return nil
+}
+
+// createConsumer looks first: most services may not create what they need, which
+// is bootstrap's right. Another process may create the same one meanwhile.
+func createConsumer(ctx context.Context, js jetstream.JetStream, consumer Consumer) error {
+	_, err := js.Consumer(ctx, consumer.Stream, consumer.Config.Durable)
+	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return err
+	}
+	_, err = js.CreateConsumer(ctx, consumer.Stream, consumer.Config)
+	if errors.Is(err, jetstream.ErrConsumerExists) {
+		return nil
+	}
+	return err
 }
 
 // createStream looks first: the server counts the reservation of a stream that

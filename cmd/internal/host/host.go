@@ -75,7 +75,9 @@ func Open(ctx context.Context, service string, f Flags, logger *slog.Logger) (*H
 	if !f.NATS.External() {
 		return nil, errors.New("no NATS is named: set NATS_URL or --nats-url (slipway up brings its own)")
 	}
-	dial := func(name string) (*nats.Conn, error) { return natsconn.Dial(ctx, name, f.NATS.Settings(), logger) }
+	where := f.NATS.Settings()
+	where.Service = service
+	dial := func(name string) (*nats.Conn, error) { return natsconn.Dial(ctx, name, where, logger) }
 	return Prepare(ctx, service, f, logger, dial, topology.DefaultStore)
 }
 
@@ -131,8 +133,10 @@ func (h *Host) connect(ctx context.Context, replicas int, store int64) error {
 	if h.JS, err = jetstream.New(conn); err != nil {
 		return fmt.Errorf("open JetStream: %w", err)
 	}
-	if h.Replicas, err = prepareStreams(ctx, h.JS, replicas, store); err != nil {
-		return err
+	permitted, stop := natsconn.Until(ctx, conn, "")
+	defer stop()
+	if h.Replicas, err = prepareStreams(permitted, h.JS, replicas, store); err != nil {
+		return natsconn.Why(permitted, err)
 	}
 	h.Log, err = jetlog.New(conn, topology.StreamEvents)
 	return err
@@ -192,6 +196,7 @@ func (h *Host) Conn(name string) (*nats.Conn, error) {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	h.closers = append(h.closers, func(context.Context) error { conn.Close(); return nil })
+	h.Health.Add("permissions of "+name, func(context.Context) error { return natsconn.Refused(conn) })
 	return conn, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"github.com/slipway-hq/slipway/internal/eventlog"
+	"github.com/slipway-hq/slipway/internal/natsconn"
 )
 
 // publishTimeout is how long one publish or batch may stay without an answer.
@@ -126,13 +127,18 @@ func (p *publisher) batch(commits []*pending) (uint64, error) {
 func (p *publisher) request(m *nats.Msg) (ack, error) {
 	timed, stop := context.WithTimeout(context.Background(), publishTimeout)
 	defer stop()
-	ctx, cancel := p.link.within(timed)
+	permitted, forget := natsconn.Until(timed, p.nc, m.Subject)
+	defer forget()
+	ctx, cancel := p.link.within(permitted)
 	defer cancel()
 	if p.link.current().Err() != nil {
 		return ack{}, notSent(errLinkDown)
 	}
 	reply, err := p.nc.RequestMsgWithContext(ctx, m)
+	err = natsconn.Why(ctx, err)
 	switch {
+	case errors.Is(err, natsconn.ErrRefused):
+		return ack{}, notSent(err)
 	case errors.Is(err, nats.ErrReconnectBufExceeded): // the client refused to keep it for later
 		return ack{}, notSent(err)
 	case err != nil:
