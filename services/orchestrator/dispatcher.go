@@ -132,35 +132,43 @@ func (d *dispatcher) run(ctx context.Context) error {
 func (d *dispatcher) work(ctx context.Context) {
 	lanes, starts := d.take()
 	d.grantAll(ctx, lanes)
+	d.settle(ctx, starts)
 	for id := range starts {
-		d.settle(ctx, id)
 		d.hint(id)
 	}
 }
 
-// settle ends a run that yields to another, as soon as it may.
-func (d *dispatcher) settle(ctx context.Context, id string) {
-	var due []string
-	var yields []run.Yield
+// settle ends runs that yield to another, as soon as they may, many at once.
+func (d *dispatcher) settle(ctx context.Context, changed map[string]bool) {
+	due := map[string]run.Yield{}
 	d.proj.Read(func(b *board.Board) {
-		l, ok := b.Live(id)
-		if !ok {
-			return
-		}
-		for _, id := range append([]string{id}, l.Merged...) {
-			if l, ok := b.Live(id); ok {
-				if y, now := b.Due(l); now {
-					due, yields = append(due, id), append(yields, y)
+		for id := range changed {
+			l, ok := b.Live(id)
+			if !ok {
+				continue
+			}
+			for _, id := range append([]string{id}, l.Merged...) {
+				if l, ok := b.Live(id); ok {
+					if y, now := b.Due(l); now {
+						due[id] = y
+					}
 				}
 			}
 		}
 	})
-	for i, id := range due {
-		yields[i].Now = d.now()
-		if err := d.command(ctx, id, yields[i]); err != nil && ctx.Err() == nil {
-			d.logger.Warn("yielding run not ended, the sweep tries again", "run", id, "error", err)
-		}
+	slots := make(chan struct{}, laneWorkers)
+	var wg sync.WaitGroup
+	for id, y := range due {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			y.Now = d.now()
+			if err := d.command(ctx, id, y); err != nil && ctx.Err() == nil {
+				d.logger.Warn("yielding run not ended, the sweep tries again", "run", id, "error", err)
+			}
+		})
 	}
+	wg.Wait()
 }
 
 func (d *dispatcher) take() (lanes, starts map[string]bool) {
