@@ -21,7 +21,7 @@ func hostile(w *world.World) []string {
 		`$(touch ` + mark + `)`, "`touch " + mark + "`", `'; touch ` + mark + `; '`, `"; touch ` + mark + `; "`,
 		`' || touch ` + mark + ` #`, `\'; touch ` + mark, `&& touch ` + mark, `| tee ` + mark, `> ` + mark, `${IFS}$HOME`, `$'\x27'`,
 		`--despite`, `-rf /`, `--help`, `{name}`, `{{name}}`, `%s%n`, `!!`, `~/*`, `a\nb`, `<!channel>`, `<!here|here>`, `<!everyone>`,
-		`*bold* _it_ ~no~`, `&amp; &lt;!channel&gt;`, `ünïcödé 😀 日本語`, `a‮b`, `it's`, strings.Repeat("x", 3000),
+		`*bold* _it_ ~no~`, `&amp; &lt;!channel&gt;`, `ünïcödé 😀 日本語`, `a‮b`, `it's`, strings.Repeat("x", 3900),
 	}
 }
 
