@@ -21,7 +21,7 @@ func hostile(w *world.World) []string {
 		`$(touch ` + mark + `)`, "`touch " + mark + "`", `'; touch ` + mark + `; '`, `"; touch ` + mark + `; "`,
 		`' || touch ` + mark + ` #`, `\'; touch ` + mark, `&& touch ` + mark, `| tee ` + mark, `> ` + mark, `${IFS}$HOME`, `$'\x27'`,
 		`--despite`, `-rf /`, `--help`, `{name}`, `{{name}}`, `%s%n`, `!!`, `~/*`, `a\nb`, `<!channel>`, `<!here|here>`, `<!everyone>`,
-		`*bold* _it_ ~no~`, `&amp; &lt;!channel&gt;`, `ünïcödé 😀 日本語`, `a‮b`, `it's`, strings.Repeat("x", 3900),
+		`*bold* _it_ ~no~`, `&amp; &lt;!channel&gt;`, `ünïcödé 😀 日本語`, "a\u202eb", `it's`, strings.Repeat("x", 3900),
 	}
 }
 
@@ -148,7 +148,7 @@ func known(w *world.World, id string) bool {
 // typable tells whether a sentence carries a value as it stands: options at its
 // end are for Slipway, full stops are dropped, and spaces are one.
 func typable(value string) bool {
-	return !strings.HasPrefix(value, "--") && !strings.Contains(value, "‮") && !strings.HasPrefix(value, "&amp;")
+	return !strings.HasPrefix(value, "--") && !strings.Contains(value, "\u202e") && !strings.HasPrefix(value, "&amp;")
 }
 
 // unharmed checks that nothing was executed, and that nothing in Slack pings a
