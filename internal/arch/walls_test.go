@@ -30,13 +30,15 @@ var walls = []wall{
 		why: "one package embeds the server, everybody else is a client",
 	},
 	{
-		from: "", to: []string{"github.com/slack-go/slack"}, except: []string{"services/slack-ingress", "services/notifier", "test"},
+		from: "", to: []string{"github.com/slack-go/slack"}, except: []string{"services/slack-ingress", "services/notifier", "examples/lightbot", "test"},
 		why: "Slack is known to slack-ingress and notifier; the sandbox must not share their idea of it",
 	},
 	{from: "internal", to: []string{"@/services", "@/cmd", "@/sandbox"}, tests: true, why: "machinery has no opinion about services"},
 	{from: "services", to: []string{"@/cmd"}, tests: true, why: "arrows point from cmd to the services"},
 	{from: "services", to: []string{"@/sandbox"}, why: "the sandbox is linked by cmd/slipway alone; tests may talk to it"},
 	{from: "sandbox", to: []string{"@/"}, why: "the stand-in knows Slack's contract and nothing of Slipway"},
+	{from: "claim", to: []string{"@/"}, why: "authors of bots import it: it brings nats.go and nothing of Slipway"},
+	{from: "examples/lightbot", to: []string{"@/internal", "@/services", "@/cmd", "@/sandbox", "@/gen", "@/domain"}, why: "it shows what somebody else can do with claim"},
 	{from: "examples/hello", to: []string{"@/", "github.com/"}, tests: true, why: "the example builds without a network"},
 	{from: "", to: []string{"github.com/stretchr/testify", "go.uber.org/mock", "github.com/golang/mock"}, tests: true, why: "go-cmp and a few lines"},
 	{from: "", to: []string{"@/internal/story", "@/internal/natsnode/natsnodetest", "@/internal/eventlog/eventlogtest", "testing$"}, except: []string{
