@@ -248,7 +248,7 @@ func TestLogsAreReadHeadAndTailOfEitherStream(t *testing.T) {
 		args       []string
 		with, none string
 	}{
-		{[]string{"--head", "3"}, "1", "100"},
+		{[]string{"--stream", "stdout", "--head", "3"}, "1", "100"},
 		{[]string{"--stream", "stderr", "--tail", "2"}, "1100", "1001"},
 	} {
 		code, said := w.CLI(append([]string{"logs", r.GetId()}, c.args...)...)
