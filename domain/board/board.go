@@ -362,8 +362,8 @@ func (b *Board) Due(l *Live) (run.Yield, bool) {
 	return y, b.started(l.Into)
 }
 
-// Held is when the last hold or pause ended that kept a waiting run from starting,
-// and whether one does now.
+// Held is when the last hold, pause or equal request ended to keep a waiting run
+// from starting, and whether a hold or pause does now.
 func (b *Board) Held(l *Live, now time.Time) (last time.Time, held bool) {
 	ln := b.lanes[l.State.Plan.GetLane()]
 	if ln == nil {
@@ -371,7 +371,11 @@ func (b *Board) Held(l *Live, now time.Time) (last time.Time, held bool) {
 	}
 	job := l.candidate().Job
 	_, _, held = ln.State.Held(job, now)
-	return ln.State.LastHeld(job, now), l.Grant == 0 && (held && l.State.DespiteHold == "" || ln.State.Change.Paused)
+	last = ln.State.LastHeld(job, now)
+	if u, _, waits := ln.Queue.Find(l.State.ID); waits && u.Start.After(last) {
+		last = u.Start // equal requests put it off
+	}
+	return last, l.Grant == 0 && (held && l.State.DespiteHold == "" || ln.State.Change.Paused)
 }
 
 // Equal is a run that waits or holds a slot in the lane under a dedupe key; empty

@@ -71,7 +71,7 @@ func request(s State, c Request) ([]*eventv1.Event, error) {
 		if s.Identity == c.Event.GetIdentity() && bytes.Equal(s.Digest, c.Event.GetDigest()) {
 			return nil, nil
 		}
-		return nil, refuse(ErrIdentity, "the id %s was already used for a different request: %s to %s. Repeat it with a new idempotency key", s.ID, s.Service, s.Environment)
+		return nil, refuse(ErrIdentity, "the id %s was already used for a different request: %s. Repeat it with a new idempotency key", s.ID, s.Name())
 	}
 	events := []*eventv1.Event{{Kind: &eventv1.Event_RunRequested{RunRequested: c.Event}}}
 	if c.Refusal != nil {
@@ -121,16 +121,20 @@ const (
 	MaxNotes = 100
 	// MaxNote is in bytes: what one section of a message holds.
 	MaxNote = 12_000
+	// MaxNoted is in bytes, of all notes of a run: every view holds them.
+	MaxNoted = 64 << 10
 	// noteGrace is how far the clocks of the door and of the runner may differ for
 	// a job's last words to count as said before its end.
 	noteGrace = time.Minute
 )
 
 func say(s State, c Say) ([]*eventv1.Event, error) {
+	said := len(c.Text)
 	for _, n := range s.Notes {
 		if n.ID == c.ID {
 			return nil, nil
 		}
+		said += len(n.Text)
 	}
 	late := c.Received.IsZero() || c.Received.After(s.Finished.Add(noteGrace))
 	switch {
@@ -140,6 +144,8 @@ func say(s State, c Say) ([]*eventv1.Event, error) {
 		return nil, refuse(ErrNotOpen, "the run has not started. Nothing was posted")
 	case len(s.Notes) >= MaxNotes:
 		return nil, refuse(ErrNotes, "a run may post %d messages, and this one has. Nothing was posted", MaxNotes)
+	case said > MaxNoted:
+		return nil, refuse(ErrNotes, "a run may post %d bytes in all. Nothing was posted; write the rest to its output", MaxNoted)
 	case len(c.Text) > MaxNote:
 		return nil, refuse(ErrNotes, "a message may have %d bytes and this one has %d. Nothing was posted", MaxNote, len(c.Text))
 	}

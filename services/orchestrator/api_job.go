@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -107,6 +108,10 @@ func (a *jobAPI) RunJob(ctx context.Context, req *apiv1.RunJobRequest) (*apiv1.R
 	}
 	if req.GetStartAfter() != nil {
 		wish.startAfter = req.GetStartAfter().AsTime()
+		wish.pinned = "start after " + wish.startAfter.Format(time.RFC3339Nano)
+	}
+	if wish.despiteHold != "" {
+		wish.pinned += " despite " + wish.despiteHold
 	}
 	s, err := a.desk.startJob(ctx, who, wish)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,10 +33,12 @@ func (c *clerk) delivery(ctx context.Context, e *commandv1.Envelope) (*commandv1
 	if !ok {
 		why = []string{fmt.Sprintf("the webhook %s/%s is not in the configuration", d.GetNamespace(), d.GetWebhook())}
 	}
-	if len(starts) == 0 {
+	if len(starts) == 0 || behind(d, starts) {
 		if c.now().Sub(e.GetReceived().AsTime()) < configLag {
 			return nil, fmt.Errorf("start the jobs of a delivery: the configuration is behind its door's: %w", eventlog.ErrUnavailable)
 		}
+	}
+	if len(starts) == 0 {
 		c.desk.logger.Warn("a delivery that was accepted starts nothing", "identity", e.GetIdentity(), "why", strings.Join(why, "; "))
 		return private("E-WEBHOOK-IGNORED", strings.Join(why, "; ")), nil
 	}
@@ -49,6 +52,16 @@ func (c *clerk) delivery(ctx context.Context, e *commandv1.Envelope) (*commandv1
 		said = append(said, line)
 	}
 	return private("", strings.Join(said, "; ")), nil
+}
+
+// behind tells whether the door knew of a rule that fits and is not known here.
+func behind(d *commandv1.Delivery, starts []webhook.Start) bool {
+	for _, index := range d.GetRules() {
+		if !slices.ContainsFunc(starts, func(s webhook.Start) bool { return s.Index == int(index) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // startRule starts one job. A refusal is recorded as the run's end, and no error.

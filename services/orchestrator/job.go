@@ -32,6 +32,9 @@ type jobWish struct {
 	despiteHold string
 	// record: see deployment.record.
 	record bool
+	// pinned is what else was asked, in words that every delivery of the request
+	// has in common.
+	pinned string
 }
 
 // startJob opens a run of a job, or returns the refusal. The same identity always
@@ -127,6 +130,9 @@ func (w jobWish) digest() []byte {
 	write(w.namespace)
 	write(w.job)
 	writeParameters(write, w.parameters)
+	if w.pinned != "" {
+		write(w.pinned)
+	}
 	return h.Sum(nil)
 }
 

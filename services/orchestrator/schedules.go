@@ -142,6 +142,9 @@ func (s *scheduler) work(ctx context.Context, v visit) error {
 	if err != nil {
 		return err
 	}
+	if err := s.start(ctx, v, res.State); err != nil { // what was decided goes first
+		return err
+	}
 	for range maxCatchUp {
 		if res, err = s.do(ctx, h, schedule.Tick{Spec: v.spec, Misfire: v.misfire, Now: s.desk.now()}); err != nil || !res.Appended {
 			break

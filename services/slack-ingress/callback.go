@@ -25,7 +25,7 @@ import (
 
 const (
 	// maxCallbackBody holds the longest note in any encoding.
-	maxCallbackBody = 16 << 10
+	maxCallbackBody = 40 << 10
 	// maxNoteText, in characters, is what one section of a Slack message holds.
 	maxNoteText = 3000
 	// maxNoteID is the longest id that a job may choose.

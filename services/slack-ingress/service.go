@@ -64,6 +64,7 @@ type Service struct {
 	configProblem atomic.Pointer[string]          // why the newest one is not in force
 	channels      *channels
 	bigBodies     chan struct{} // one slot for each large delivery that is being read
+	smallBodies   chan struct{} // one for each delivery of any size
 
 	atWork  chan struct{} // one slot for each request that is being handled
 	after   chan struct{} // one slot for each task behind an acknowledgement
@@ -90,7 +91,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, log: deps.Logger, clock: deps.Clock, names: cfg.names(), secrets: cfg.secrets(), inbox: box,
-		bigBodies: make(chan struct{}, maxBigBodies),
+		bigBodies: make(chan struct{}, maxBigBodies), smallBodies: make(chan struct{}, maxOpen),
 		atWork:    make(chan struct{}, maxAtWork), after: make(chan struct{}, maxAfter), said: newMemory(),
 	}
 	if s.log == nil {

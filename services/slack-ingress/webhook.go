@@ -138,6 +138,7 @@ func (s *Service) acceptHook(ctx context.Context, at webhook.Address, claim clai
 	env := deliveryEnvelope(at, claim.id, facts, s.clock())
 	var runs []string
 	for _, start := range starts {
+		env.GetDelivery().Rules = append(env.GetDelivery().GetRules(), uint32(start.Index)) //nolint:gosec // at most pipeline.MaxRules
 		runs = append(runs, identity.RunID(identity.Job, webhook.RunIdentity(env.GetIdentity(), start.Index)))
 	}
 	first, err := s.submit(ctx, kindWebhook, env)

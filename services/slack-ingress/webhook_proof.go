@@ -23,13 +23,15 @@ import (
 const (
 	// maxHookBody is the most that GitHub sends.
 	maxHookBody = 25 << 20
-	// smallHookBody is what nearly every delivery fits into. Only maxBigBodies
-	// longer ones are read side by side, so that unknown senders can make us hold
-	// 100 MiB and no more.
+	// smallHookBody is what nearly every delivery fits into. Of those maxOpen are
+	// read side by side, and of longer ones maxBigBodies, so that unknown senders
+	// can make us hold 228 MiB and no more.
 	smallHookBody = 1 << 20
 	maxBigBodies  = 4
 	// hookReadTimeout is for the body: GitHub itself gives up after ten seconds.
 	hookReadTimeout = 10 * time.Second
+	// hookTurn is how long a delivery waits for its turn to be read.
+	hookTurn = 5 * time.Second
 
 	headerGitHub256  = "X-Hub-Signature-256"
 	headerGitHub1    = "X-Hub-Signature"
@@ -161,6 +163,14 @@ func (s *Service) readHook(w http.ResponseWriter, r *http.Request, sum io.Writer
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(hookReadTimeout)) // not every writer can; the server's own bounds remain
 	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	select {
+	case s.smallBodies <- struct{}{}:
+		defer func() { <-s.smallBodies }()
+	case <-time.After(hookTurn):
+		return nil, &outcome{status: http.StatusServiceUnavailable, word: "busy", text: "too many deliveries at once; deliver it again"}
+	case <-r.Context().Done():
+		return nil, &outcome{status: http.StatusBadRequest, word: "unread", text: "the sender went away"}
+	}
 	from := io.TeeReader(http.MaxBytesReader(w, r.Body, maxHookBody), sum)
 	var body bytes.Buffer
 	n, err := io.CopyN(&body, from, smallHookBody)

@@ -14,7 +14,7 @@ queued
 # the same id for another request is never "already done"
 request identity="slash|T1|other"
 ----
-refused: the id d-abcdefgh was already used for a different request: checkout to production. Repeat it with a new idempotency key
+refused: the id d-abcdefgh was already used for a different request: checkout@v2 to production. Repeat it with a new idempotency key
 
 claim
 ----

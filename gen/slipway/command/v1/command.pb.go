@@ -496,7 +496,9 @@ type Delivery struct {
 	// Page of the cause, for people.
 	Url string `protobuf:"bytes,7,opt,name=url,proto3" json:"url,omitempty"`
 	// paths is not all there was.
-	PathsCut      bool `protobuf:"varint,8,opt,name=paths_cut,json=pathsCut,proto3" json:"paths_cut,omitempty"`
+	PathsCut bool `protobuf:"varint,8,opt,name=paths_cut,json=pathsCut,proto3" json:"paths_cut,omitempty"`
+	// Indexes of the rules that fit by the configuration of the door.
+	Rules         []uint32 `protobuf:"varint,9,rep,packed,name=rules,proto3" json:"rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -585,6 +587,13 @@ func (x *Delivery) GetPathsCut() bool {
 		return x.PathsCut
 	}
 	return false
+}
+
+func (x *Delivery) GetRules() []uint32 {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
 }
 
 // Note is something that a running job says, by its callback URL.
@@ -1470,7 +1479,7 @@ const file_slipway_command_v1_command_proto_rawDesc = "" +
 	"\adeleted\x18\x05 \x01(\bR\adeleted\x12\x12\n" +
 	"\x04name\x18\x06 \x01(\tR\x04name\x12\x12\n" +
 	"\x04zone\x18\a \x01(\tR\x04zone\x12\x1a\n" +
-	"\breminder\x18\b \x01(\bR\breminder\"\x8d\x03\n" +
+	"\breminder\x18\b \x01(\bR\breminder\"\xa3\x03\n" +
 	"\bDelivery\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x18\n" +
 	"\awebhook\x18\x02 \x01(\tR\awebhook\x12\x0e\n" +
@@ -1479,7 +1488,8 @@ const file_slipway_command_v1_command_proto_rawDesc = "" +
 	"\x05paths\x18\x05 \x03(\tR\x05paths\x12@\n" +
 	"\x06fields\x18\x06 \x03(\v2(.slipway.command.v1.Delivery.FieldsEntryR\x06fields\x12\x10\n" +
 	"\x03url\x18\a \x01(\tR\x03url\x12\x1b\n" +
-	"\tpaths_cut\x18\b \x01(\bR\bpathsCut\x1a8\n" +
+	"\tpaths_cut\x18\b \x01(\bR\bpathsCut\x12\x14\n" +
+	"\x05rules\x18\t \x03(\rR\x05rules\x1a8\n" +
 	"\n" +
 	"FactsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
