@@ -26,16 +26,22 @@ GOTEST ?= go test
 SEED    ?=
 MINUTES ?= 1
 
-.PHONY: help up build test race e2e browser bench chaos lint generate ci
+# Where build also writes container images; empty: none.
+IMAGES ?=
+
+.PHONY: help up build test race e2e browser test-kube bench chaos lint generate
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: ## Start everything here: services, NATS, a stand-in Slack in the browser
 	go run ./cmd/slipway up
 
-build: ## Build all binaries into bin/
+build: ## Build all binaries into bin/, and images into IMAGES=folder when that is given
 	go build -o bin/ ./cmd/...
+ifneq ($(IMAGES),)
+	cd deploy/image && GOWORK=off go run . "$(abspath $(IMAGES))"
+endif
 
 test: ## Run every test that needs Go alone, of both modules
 	$(GOTEST) $(ALONE)
@@ -53,6 +59,10 @@ browser: ## Drive the sandbox page in headless Chromium, which is installed when
 	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium fonts-liberation fonts-noto-color-emoji; }
 	$(GOTEST) -count=1 -timeout=10m -tags=browser ./test/browser/...
 
+test-kube: ## Apply deploy/k8s to a real API server, which the first run builds (6 minutes), and test images
+	cd test/kube && GOWORK=off go test -count=1 -timeout=30m .
+	cd deploy/image && GOWORK=off go test -count=1 .
+
 bench: ## Measure throughput, latency, recovery and memory against the floor
 	go run ./test/bench
 
@@ -68,6 +78,3 @@ lint: ## Check Go and protobuf: vet, golangci-lint, buf lint and format
 generate: ## Make gen/ from proto/ and docs/reference/ from the code
 	GOWORK=off go tool -modfile=tools/go.mod buf generate
 	go test ./internal/arch -run Reference -rewrite
-
-ci: ## Run what CI runs
-	.ci/run
