@@ -52,8 +52,8 @@ func plan(t *testing.T) (seed uint64, length time.Duration) {
 	return seed, length
 }
 
-// TestRandomFaults lets people ask, cancel, retry and repeat themselves while
-// processes are killed and frozen and the broker restarts; then it heals
+// TestRandomFaults lets people ask, cancel, hold, retry and repeat themselves,
+// and other systems and the clock start jobs, while processes are killed and frozen and the broker restarts; then it heals
 // everything and checks what is promised. SEED repeats the decisions, though not
 // the instant at which each falls.
 func TestRandomFaults(t *testing.T) {
@@ -62,7 +62,7 @@ func TestRandomFaults(t *testing.T) {
 	for name, build := range map[string]func(*storm){"together": (*storm).together, "apart": (*storm).apart} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &storm{World: world.New(t), seed: seed, dice: rand.New(rand.NewPCG(seed, uint64(len(name)))), keys: map[string]string{}, told: map[string]wish{}} //nolint:gosec // repeatable on purpose
+			s := &storm{World: world.New(t, world.Env(hookVariable, hookSecret)), seed: seed, dice: rand.New(rand.NewPCG(seed, uint64(len(name)))), keys: map[string]string{}, told: map[string]wish{}, hooks: map[string]bool{}} //nolint:gosec // repeatable on purpose
 			s.configure()
 			build(s)
 			s.rage(length)
@@ -85,7 +85,10 @@ type storm struct {
 	keys   map[string]string // idempotency key to what was asked, for those without an answer
 	told   map[string]wish   // by idempotency key, what was answered
 	spoken []string          // deliveries that can be repeated
-	people sync.WaitGroup
+
+	mentions []heardMessage  // of jobs, acknowledged
+	hooks    map[string]bool // webhooks sent, and whether one was accepted
+	people   sync.WaitGroup
 }
 
 // wish is a request of the API and the run that it became.
@@ -111,6 +114,7 @@ func (s *storm) configure() {
 		"wide":  {s.Shared("one", "sleep 0.3"), s.Shared("two", "")},
 	})
 	config["lanes"] = world.Map{"wide/staging": world.Map{"concurrency": lanes["wide/staging"]}}
+	config["namespaces"] = s.jobs()
 	s.Configure(config)
 }
 
@@ -199,7 +203,9 @@ func (s *storm) act(n int) {
 	key := fmt.Sprintf("key-%d-%d", s.seed, n)
 	pick := s.dice.IntN(1 << 20)
 	var what func(context.Context)
-	switch kind := s.dice.IntN(10); {
+	switch kind := s.dice.IntN(16); {
+	case kind >= 10:
+		what = s.actJob(n, pick)
 	case kind < 3:
 		what = func(ctx context.Context) { s.deploy(ctx, service, key) }
 	case kind < 6:
@@ -383,10 +389,14 @@ func (s *storm) check() {
 		})
 		promised[found.GetId()] = true
 	}
+	s.ticked()
 	runs := s.settled()
+	s.checkJobs()
+	byClock := func(r *apiv1.Run) bool { return r.GetJob() == "ticked" || r.GetJob() == "hooked" }
+	asked := slices.DeleteFunc(slices.Clone(runs), byClock)
 	s.T.Logf("%d commands, %d answered, %d runs", s.asked, len(promised), len(runs))
-	if len(runs) > s.asked {
-		s.T.Errorf("%d commands made %d runs", s.asked, len(runs))
+	if len(asked) > s.asked {
+		s.T.Errorf("%d commands made %d runs", s.asked, len(asked))
 	}
 	seen := map[string]bool{}
 	for _, r := range runs {
