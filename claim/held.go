@@ -74,6 +74,9 @@ func (h *Held) Context(parent context.Context) (context.Context, context.CancelF
 	}
 }
 
+// cause is why the claim is over.
+func (h *Held) cause() error { return context.Cause(h.alive) }
+
 // expire ends the claim when its last renewal is too long ago.
 func (h *Held) expire() {
 	h.mu.Lock()
@@ -143,7 +146,7 @@ func (h *Held) Renew(ctx context.Context) error {
 	defer h.mu.Unlock()
 	h.renewed = began
 	if h.alive.Err() != nil {
-		return h.failed("renew", context.Cause(h.alive))
+		return h.failed("renew", h.cause())
 	}
 	return nil
 }

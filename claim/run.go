@@ -80,7 +80,7 @@ func (h *Held) settle(ctx context.Context) error {
 
 // interrupted tells whether work returned err because the claim was lost.
 func (h *Held) interrupted(ctx context.Context, err error) bool {
-	lost := errors.Is(context.Cause(h.alive), ErrLost)
+	lost := errors.Is(h.cause(), ErrLost)
 	return lost && ctx.Err() == nil && (err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrLost))
 }
 
