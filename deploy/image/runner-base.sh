@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# A file system for the runner's image: Debian's least, with Git, curl and what else
+# is named.   sudo deploy/image/runner-base.sh base.tar [PACKAGE...]
+# Needs debootstrap and root, and no container engine.
+set -euo pipefail
+[ $# -ge 1 ] || { echo "usage: $0 FILE.tar [PACKAGE...]" >&2; exit 2; }
+to=$1; shift
+packages=$(IFS=,; echo "ca-certificates,curl,git,openssh-client,tzdata${*:+,$*}")
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+debootstrap --variant=minbase --include="$packages" "${SUITE:-bookworm}" "$dir/root"
+rm -rf "$dir"/root/var/cache/apt/* "$dir"/root/var/lib/apt/lists/* "$dir"/root/var/log/* "$dir"/root/dev "$dir"/root/proc "$dir"/root/sys
+echo 'nonroot:x:65532:65532:nonroot:/tmp:/usr/sbin/nologin' >>"$dir/root/etc/passwd"
+echo 'nonroot:x:65532:' >>"$dir/root/etc/group"
+tar --create --file "$to" --directory "$dir/root" --sort=name --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" .
