@@ -343,7 +343,11 @@ func (f *floor) shown(i int) {
 		return b.Show(l, board.World{Now: f.now, Settings: func(string) *eventv1.LaneSettings { return f.model.settings }})
 	}
 	for place, g := range f.model.groups() {
-		h, start, until := head(g), startOf(g), f.model.heldUntil(head(g).job, f.now)
+		h, start, at := head(g), startOf(g), f.now
+		if start.After(at) {
+			at = start
+		}
+		until := f.model.heldUntil(h.job, at)
 		for _, r := range g {
 			got, with := show(r), ""
 			if r != h {
@@ -353,10 +357,10 @@ func (f *floor) shown(i int) {
 			switch {
 			case f.model.paused:
 				ok = strings.Contains(got.Reason, "is paused by")
+			case until.After(at) && !despite(g):
+				ok = got.HeldUntil.Equal(until) && got.Hold != nil
 			case start.After(f.now):
 				ok = got.StartAfter.Equal(start)
-			case until.After(f.now) && !despite(g):
-				ok = got.HeldUntil.Equal(until) && got.Hold != nil
 			default:
 				ok = got.Position == place+1
 			}

@@ -122,18 +122,22 @@ func (b *Board) queued(l *Live, w World) Shown {
 	}
 	settings := SettingsOf(ln, w)
 	change := ln.State.Change
-	hold, until, held := ln.State.Held(unit.Head().Job, w.Now)
+	at := w.Now // when it could start at the earliest: what holds it then is what it waits for
+	if unit.Start.After(at) {
+		at = unit.Start
+	}
+	hold, until, held := ln.State.Held(unit.Head().Job, at)
 	switch {
 	case ln.Quarantined != "":
 		shown.Reason = fmt.Sprintf("lane %s is quarantined: %s", ln.Name, ln.Quarantined)
 	case change.Paused:
 		shown.Reason = fmt.Sprintf("lane %s is paused by %s%s", ln.Name, Who(change.By), because(change.Reason))
-	case unit.Start.After(w.Now):
-		shown.StartAfter = unit.Start
-		shown.Reason = fmt.Sprintf("starts at %s, unless it is cancelled", clock(unit.Start, w.Now))
 	case held && !unit.Despite():
 		shown.Hold, shown.HeldUntil = &hold, until
 		shown.Reason = fmt.Sprintf("held until %s by %s%s", clock(until, w.Now), Who(hold.By), because(hold.Reason))
+	case unit.Start.After(w.Now):
+		shown.StartAfter = unit.Start
+		shown.Reason = fmt.Sprintf("starts at %s, unless it is cancelled", clock(unit.Start, w.Now))
 	default:
 		shown.Position = i + 1
 		shown.Reason = b.inLine(ln, unit, i, settings, w)

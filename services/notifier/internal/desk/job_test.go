@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/slipway-hq/slipway/domain/run"
 	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
@@ -455,13 +456,21 @@ func TestARefusalAtTheDoorIsNotRepeated(t *testing.T) {
 // B34: a webhook's run that is held says until when, and what overrides that.
 func TestAHeldWebhookSaysWhatOverrides(t *testing.T) {
 	t.Parallel()
-	for _, rule := range []eventv1.Report_Card{eventv1.Report_CARD_AUTO, eventv1.Report_CARD_NEVER} {
+	for rule, delay := range map[eventv1.Report_Card]time.Duration{
+		eventv1.Report_CARD_AUTO: 0, eventv1.Report_CARD_NEVER: 0,
+		eventv1.Report_CARD_ALWAYS: time.Minute, // what holds it when its delay is over counts, not the delay
+	} {
 		w := newWorld(t)
 		d := w.desk("a", nil)
 		w.by(sandbox.UserApprover, func() { w.hold("test/say_hello", time.Hour) })
 		r := text()
 		r.Card = rule
-		w.job(jobID, webhook(sandbox.ChannelDeploys), r, func(e *eventv1.RunRequested) { e.Said = "" })
+		w.job(jobID, webhook(sandbox.ChannelDeploys), r, func(e *eventv1.RunRequested) {
+			e.Said = ""
+			if delay > 0 {
+				e.StartAfter = timestamppb.New(w.clock.Now().Add(delay))
+			}
+		})
 		w.rest(d, 10*time.Second)
 		m := w.only(sandbox.ChannelDeploys)
 		for _, part := range []string{"Held until", "11:00", "by <@" + sandbox.UserApprover + ">: release day", "`/slipway release test/say_hello`"} {
