@@ -71,7 +71,7 @@ type entry struct {
 
 // The groups of help, in their order.
 const (
-	groupRuns   = "Deployments"
+	groupRuns   = "Runs: deployments and jobs"
 	groupJobs   = "Jobs"
 	groupQueues = "Queues and people"
 )

@@ -30,6 +30,8 @@ type clerk struct {
 	proj *projection.Projection
 	logs *logReader
 	now  func() time.Time
+	// output is the address of the page with a run's output; nil: there is none.
+	output func(run string, created time.Time) string
 }
 
 // command handles a durable request. An error other than a refusal means that
@@ -350,16 +352,26 @@ func (c *clerk) tail(ctx context.Context, e *commandv1.Envelope, s grammar.Sente
 	if s.Step != "" && !hasStep(st, s.Step) {
 		return refusalAnswer("E-STEP-404", sentenceCase(noStep(st, s.Step))+".", nil)
 	}
-	entries, _, err := c.logs.query(ctx, st, logPart(s))
+	part := logPart(s)
+	entries, _, err := c.logs.query(ctx, st, part)
 	if err != nil {
 		return c.failed(err, s.Run)
 	}
-	return logsAnswer(st, c.view.short(id), s.Part, entries)
+	return logsAnswer(st, c.view.short(id), c.page(st), part, entries)
 }
 
 // maxShown is what one answer in Slack shows of a whole log; the rest is cut at
 // its beginning.
 const maxShown = 200
+
+// page is where the whole output of a run is; empty for a restricted one, which
+// an address does not open.
+func (c *clerk) page(s run.State) string {
+	if c.output == nil || s.Plan.GetRestricted() {
+		return ""
+	}
+	return c.output(s.ID, s.Created)
+}
 
 func logPart(s grammar.Sentence) logQuery {
 	q := logQuery{step: s.Step, stream: s.Stream, tail: tailLines}

@@ -484,6 +484,9 @@ func TestUnknownCommandsAreAnsweredWithTheNearest(t *testing.T) {
 				t.Errorf("%s: %q", text, answer.GetText())
 			}
 		}
+		if answer, _ := c.say("U1", "jobs op"); !strings.Contains(answer.GetText(), "Say `op deploy`") {
+			t.Errorf("what to say is not in %s", answer.GetText())
+		}
 		if answer, _ := c.say("U1", "op help"); !strings.Contains(answer.GetText(), "op deploy suppress from [start] to [end]") || !strings.Contains(answer.GetText(), "starts after 1m0s") {
 			t.Errorf("%s", answer.GetText())
 		}

@@ -305,10 +305,11 @@ func ids(runs []*apiv1.Run, before string) string {
 	return before + strings.Join(out, ", ")
 }
 
-// logsAnswer is the tail of what a run printed.
-func logsAnswer(s run.State, shortID, part string, entries []*apiv1.LogEntry) *commandv1.Answer {
+// logsAnswer is a part of what a run printed, and where the whole is: page, if
+// that is known.
+func logsAnswer(s run.State, shortID, page string, q logQuery, entries []*apiv1.LogEntry) *commandv1.Answer {
 	if len(entries) == 0 {
-		return private("", fmt.Sprintf("`%s` has printed nothing so far.", shortID))
+		return private("", fmt.Sprintf("`%s` %s%s.", shortID, printedNothing(s), onStream(q.stream)))
 	}
 	var b strings.Builder
 	step := ""
@@ -319,11 +320,29 @@ func logsAnswer(s run.State, shortID, part string, entries []*apiv1.LogEntry) *c
 		}
 		b.WriteString(e.GetText())
 	}
-	what := "The last lines"
-	if part == grammar.PartHead {
-		what = "The first lines"
+	part := "The last lines"
+	if q.head > 0 {
+		part = "The first lines"
 	}
-	a := private("", fmt.Sprintf("%s of `%s`. All of them: `slipway logs %s`\n%s", what, shortID, shortID, grammar.Fence(b.String())))
+	whole := fmt.Sprintf("`slipway logs %s`", shortID)
+	if page != "" {
+		whole = fmt.Sprintf("<%s|all output>, or %s", page, whole)
+	}
+	a := private("", fmt.Sprintf("%s of `%s`%s. All of them: %s\n%s", part, shortID, onStream(q.stream), whole, grammar.Fence(b.String())))
 	a.Run = s.ID
 	return a
+}
+
+func printedNothing(s run.State) string {
+	if s.Status.Ended() {
+		return "printed nothing"
+	}
+	return "has printed nothing so far"
+}
+
+func onStream(stream string) string {
+	if stream == "" {
+		return ""
+	}
+	return " on " + stream
 }

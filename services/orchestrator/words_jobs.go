@@ -154,6 +154,9 @@ func jobsAnswer(cfg *adopted, only string) *commandv1.Answer {
 			if j.Help != "" {
 				text += ": " + grammar.Escape(j.Help)
 			}
+			if said := phraseOf(ns, job); said != "" {
+				text += ". Say " + grammar.Code(name+" "+said)
+			}
 			lines = append(lines, text)
 		}
 	}
@@ -161,6 +164,16 @@ func jobsAnswer(cfg *adopted, only string) *commandv1.Answer {
 		return private("", "There are no jobs.")
 	}
 	return private("", fitting(strings.Join(lines, "\n")))
+}
+
+// phraseOf is the first command that runs a job; empty when none does.
+func phraseOf(ns pipeline.Namespace, job string) string {
+	for _, c := range ns.Commands {
+		if c.Job == job && (c.Action == "" || c.Action == pipeline.ActionRun) {
+			return c.Match
+		}
+	}
+	return ""
 }
 
 // fitting keeps whole lines of a text, as many as one section of a message
