@@ -309,10 +309,14 @@ func (u *up) greet() {
 		fmt.Printf("  Slack    %s/slack/events   (the request URL of your app; Socket Mode needs none)\n", u.host.URL())
 	}
 	fmt.Printf("  API      %s   (Connect, gRPC and plain JSON; /healthz /readyz /metrics)\n\nTry:\n", u.host.URL())
+	first := hints(u.config)[0] // what this configuration understands
+	if u.example {
+		first = "/deploy hello to staging"
+	}
 	if u.sandbox != nil {
-		fmt.Printf("  1. open the sandbox and type   /deploy hello to staging\n")
+		fmt.Printf("  1. open the sandbox and type   %s\n", first)
 	} else {
-		fmt.Printf("  1. in Slack, type              /deploy\n")
+		fmt.Printf("  1. in Slack, type              %s\n", first)
 	}
 	if u.example {
 		fmt.Printf("  2. a job there                 /slipway test say hello to Ann\n")
