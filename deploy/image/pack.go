@@ -176,7 +176,9 @@ func (c *cli) configure(image v1.Image, p program, entry string, about facts) (v
 	file.Config.User = nobody + ":" + nobody
 	file.Config.Entrypoint, file.Config.Cmd = []string{"/" + entry}, nil
 	file.Config.WorkingDir = "/tmp"
-	if p.image != runnerImage {
+	if p.image == runnerImage && len(file.Config.Env) == 0 {
+		file.Config.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin"} // steps get it from the runner
+	} else if p.image != runnerImage {
 		file.Config.Env = []string{"PATH=/", "ZONEINFO=/" + zonesFile}
 	}
 	file.Config.Labels = map[string]string{

@@ -8,8 +8,8 @@ to=$1; shift
 packages=$(IFS=,; echo "ca-certificates,curl,git,openssh-client,tzdata${*:+,$*}")
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-debootstrap --variant=minbase --include="$packages" "${SUITE:-bookworm}" "$dir/root"
-rm -rf "$dir"/root/var/cache/apt/* "$dir"/root/var/lib/apt/lists/* "$dir"/root/var/log/* "$dir"/root/dev "$dir"/root/proc "$dir"/root/sys
-echo 'nonroot:x:65532:65532:nonroot:/tmp:/usr/sbin/nologin' >>"$dir/root/etc/passwd"
-echo 'nonroot:x:65532:' >>"$dir/root/etc/group"
-tar --create --file "$to" --directory "$dir/root" --sort=name --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" .
+debootstrap --variant=minbase --include="$packages" "${SUITE:-bookworm}" "$dir/fs"
+rm -rf "$dir"/fs/var/cache/apt/* "$dir"/fs/var/lib/apt/lists/* "$dir"/fs/var/log/* "$dir"/fs/dev "$dir"/fs/proc "$dir"/fs/sys
+echo 'nonroot:x:65532:65532:nonroot:/tmp:/usr/sbin/nologin' >>"$dir/fs/etc/passwd"
+echo 'nonroot:x:65532:' >>"$dir/fs/etc/group"
+tar --create --file "$to" --directory "$dir/fs" --sort=name --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" .
