@@ -104,8 +104,13 @@ func head(f fs.FS, name string) (text []byte, err error) {
 
 // whole says what holds for the file as such.
 func (r *reader) whole(all []*namespace, o Options) {
-	var hooks []string
+	var hooks, closed []string
+	holds := false
 	for _, n := range all {
+		if n.restricted {
+			closed = append(closed, n.name)
+		}
+		holds = holds || slices.ContainsFunc(n.commands, func(c *command) bool { return actions[c.action] == "hold" })
 		if n.deploys() {
 			hooks = append(hooks, n.name)
 		}
@@ -119,6 +124,9 @@ func (r *reader) whole(all []*namespace, o Options) {
 	if len(hooks) > 0 {
 		r.human(0, "", "GITHUB_WEBHOOK_SECRET has to be set where slack-ingress runs, for %s; better one secret each, and branches and repositories in the rules", strings.Join(hooks, ", "))
 	}
+	if len(closed) > 0 {
+		r.human(0, "", "nobody stands behind a reminder, so those of Slack run nothing in %s: turn them into schedules", strings.Join(closed, ", "))
+	}
 	if o.SupportChannel == "" {
 		r.human(0, "", "SLACK_TECH_SUPPORT_CHANNEL is no part of the file: give --support-channel, or fill in slack.support_channel and relays")
 	}
@@ -127,6 +135,9 @@ func (r *reader) whole(all []*namespace, o Options) {
 	}
 	if o.LogsChannel == "" {
 		r.human(0, "", "SLACK_LOGS_CHANNEL is no part of the file: give --logs-channel, or fill in slack.logs_channel")
+	}
+	if holds {
+		r.tell(0, "", "times of holds are in the zone of who asks, as Slack knows it; BennettBot's were UTC. A zone behind them wins: 11:20 11:30 UTC")
 	}
 	r.tell(0, "", "a job is stopped after an hour unless it has a timeout of its own; BennettBot let it run for ever")
 	r.tell(0, "", "equal requests that wait merge as before, and now everybody who asked gets the report; an hour after the first it starts whatever comes")

@@ -115,6 +115,7 @@ func (r *reader) write(all []*namespace, o Options) *writer {
 func (w *writer) slack(o Options) {
 	w.put(0, "slack:")
 	w.put(1, "accepted: eyes # BennettBot: kuai-kuai-green, which only workspaces that uploaded it have")
+	w.put(1, "join_channels: true # as in BennettBot: relays hear only channels that the bot is in")
 	if o.LogsChannel != "" {
 		w.put(1, "logs_channel: %s", scalar(channelName(o.LogsChannel)))
 	} else {
