@@ -9,7 +9,7 @@ packages=$(IFS=,; echo "ca-certificates,curl,git,openssh-client,tzdata${*:+,$*}"
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 debootstrap --variant=minbase --include="$packages" "${SUITE:-bookworm}" "$dir/fs"
-rm -rf "$dir"/fs/var/cache/apt/* "$dir"/fs/var/lib/apt/lists/* "$dir"/fs/var/log/* "$dir"/fs/dev "$dir"/fs/proc "$dir"/fs/sys
+rm -rf "$dir"/fs/var/cache/apt/* "$dir"/fs/var/lib/apt/lists/* "$dir"/fs/var/log/* "$dir"/fs/dev/* "$dir"/fs/tmp/*
 echo 'nonroot:x:65532:65532:nonroot:/tmp:/usr/sbin/nologin' >>"$dir/fs/etc/passwd"
 echo 'nonroot:x:65532:' >>"$dir/fs/etc/group"
 tar --create --file "$to" --directory "$dir/fs" --sort=name --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" .
