@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -214,6 +216,8 @@ func (d *dispatcher) prepare(name string) (g lane.Grant, h *laneHandle, ok bool)
 		return g, nil, false
 	}
 	g.Ended, g.Void, g.Share = reading(d, (*board.Board).Ended), reading(d, (*board.Board).Void), reading(d, (*board.Board).Share)
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if h = d.lanes[name]; h == nil || h.Sequence() < at.Sequence { // somebody else decided there
 		h = engine.Resume(d.log, subject, state, at, foldLane)
 		d.lanes[name] = h
@@ -229,10 +233,28 @@ func reading[T any](d *dispatcher, ask func(*board.Board, string) T) func(string
 	}
 }
 
+// errOvertaken: somebody else decided on the lane after its queue was read.
+var errOvertaken = errors.New("another dispatcher decided on the lane first")
+
+// grant decides on the very state that the queue was read beside. On a newer one
+// it must not: there a run that still waits here may have had its slot, ended and
+// been forgotten. The board, once it has caught up, wakes the lane again.
 func (d *dispatcher) grant(ctx context.Context, h *laneHandle, g lane.Grant) {
+	read := h.Sequence()
 	res, err := h.Do(ctx, engine.Meta{Actor: dispatcherActor, Time: g.Now}, func(s lane.State) ([]*eventv1.Event, error) {
+		if h.Sequence() != read {
+			return nil, errOvertaken
+		}
 		return lane.Decide(s, g)
 	})
+	if at := h.Sequence(); at != read && at != res.Record.Sequence { // ahead of the board by what others decided
+		d.mu.Lock()
+		delete(d.lanes, g.Lane)
+		d.mu.Unlock()
+	}
+	if errors.Is(err, errOvertaken) {
+		return
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			d.logger.Warn("lane not decided, it will be tried again", "lane", g.Lane, "error", err)
@@ -349,6 +371,7 @@ func (d *dispatcher) sweep(ctx context.Context) {
 		})
 	})
 	d.mu.Unlock()
+	slices.SortFunc(due, func(a, b overdue) int { return strings.Compare(a.id, b.id) }) // the board has no order; a simulation needs one
 	for _, o := range due {
 		if err := d.command(ctx, o.id, o.command); err != nil && ctx.Err() == nil {
 			d.logger.Warn("overdue run not changed, the next sweep tries again", "run", o.id, "error", err)
