@@ -386,12 +386,20 @@ func TestSecretsAreThoseThatAreMade(t *testing.T) {
 	for _, file := range files {
 		for _, m := range all.FindAllStringSubmatch(read(t, file), -1) {
 			seen++
-			if !strings.Contains(made, m[1]) && !strings.HasPrefix(m[1], "slipway-nkey-") {
+			if !strings.Contains(made, "name: "+m[1]+",") && !strings.HasPrefix(m[1], "slipway-nkey-") {
 				t.Errorf("%s: nobody makes %s", file, m[1])
 			}
 		}
 	}
 	if seen < 9 {
 		t.Errorf("only %d secrets are named", seen)
+	}
+	for name, pod := range pods(t) {
+		for _, e := range pod.Containers[0].Env {
+			file, ok := strings.CutPrefix(e.Value, "/etc/slipway/")
+			if _, key, _ := strings.Cut(file, "/"); ok && key != "slipway.yaml" && !regexp.MustCompile(`[[ ]`+regexp.QuoteMeta(key)+`=`).MatchString(made) {
+				t.Errorf("%s: %s names %s, which no secret has", name, e.Name, key)
+			}
+		}
 	}
 }

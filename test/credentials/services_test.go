@@ -32,7 +32,11 @@ func TestEachServiceDoesItsWorkWithItsOwnCredential(t *testing.T) {
 	}
 	all := map[string]*world.Process{}
 	for _, name := range world.Services {
-		all[name] = w.Service(name, s.flags(name)...)
+		args := s.flags(name)
+		if name == world.Runner {
+			args = append(args, "--runner-pools=default,new") // of which bootstrap knew nothing
+		}
+		all[name] = w.Service(name, args...)
 	}
 	id, queued := w.Ask("web to staging"), w.Ask("web to staging")
 	w.AwaitEffect("start", id, "ship", 1)
@@ -112,6 +116,8 @@ func (s *site) refusals(t *testing.T) {
 		{topology.LeaseSubject("office.x"), []string{orchestrator, notifier}},
 		{"$KV.CARDS.d-1.card", []string{notifier}},
 		{"$O.OBJECTS.M.x", []string{orchestrator, runner}},
+		{"$JS.API.STREAM.CREATE.WORK", []string{orchestrator, runner, bootstrap}},
+		{"$JS.API.STREAM.CREATE.KV_LEASES", []string{orchestrator, runner, notifier, bootstrap}},
 		{"$JS.API.STREAM.DELETE.EVENTS", nil},
 		{"$JS.API.STREAM.PURGE.EVENTS", nil},
 		{"$JS.API.STREAM.UPDATE.EVENTS", nil},
