@@ -22,7 +22,7 @@ var (
 	// ErrAmbiguousRun: several runs begin so.
 	ErrAmbiguousRun = errors.New("several runs begin so")
 	// ErrShortPrefix: fewer than MinPrefix characters.
-	ErrShortPrefix = fmt.Errorf("an id needs at least %d characters after its d-", MinPrefix)
+	ErrShortPrefix = fmt.Errorf("an id needs at least %d characters after its d- or j-", MinPrefix)
 )
 
 // Summary is an ended run: what lists show. The rest is in the log.

@@ -56,7 +56,7 @@ var lookups = []struct {
 }{
 	{board.ErrUnknownRun, connect.CodeNotFound, "I know no run %s. The list of runs shows the ids."},
 	{board.ErrAmbiguousRun, connect.CodeInvalidArgument, "Several runs begin with %s: give more characters."},
-	{board.ErrShortPrefix, connect.CodeInvalidArgument, "%s is too short for an id: give at least 5 characters after its d-."},
+	{board.ErrShortPrefix, connect.CodeInvalidArgument, "%s is too short for an id: give at least 5 characters after its d- or j-."},
 }
 
 // sentenceOf is what a person is told about an error, and a stable code; false

@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -126,9 +127,18 @@ func standing(r *apiv1.Run) string {
 		return text + currentStep(r) + "."
 	}
 	if r.GetReason() != "" {
-		text += ": " + grammar.Escape(r.GetReason())
+		text += ": " + reasonWords(r.GetReason())
 	}
 	return text + "."
+}
+
+// byUser finds who a reason names.
+var byUser = regexp.MustCompile(`\bby ([UW][A-Z0-9]{7,})\b`)
+
+// reasonWords is a reason in an answer that one person sees: a mention there
+// shows a name and tells nobody.
+func reasonWords(reason string) string {
+	return byUser.ReplaceAllString(grammar.Escape(reason), "by <@$1>")
 }
 
 // plainPerson names without pinging; ephemeral answers do not notify anyway.
@@ -261,7 +271,7 @@ func lanesAnswer(lanes []*apiv1.Lane, only string) *commandv1.Answer {
 		}
 		text := fmt.Sprintf("*%s*: %d of %d busy%s%s", grammar.Escape(ln.GetName()), len(ln.GetOccupied()), ln.GetLimit(), ids(ln.GetOccupied(), " with "), ids(ln.GetQueued(), "; waiting: "))
 		if ln.GetReason() != "" {
-			text += "; " + grammar.Escape(ln.GetReason())
+			text += "; " + reasonWords(ln.GetReason())
 		}
 		lines = append(lines, text)
 	}

@@ -149,6 +149,9 @@ func jobsAnswer(cfg *adopted, only string) *commandv1.Answer {
 			j := ns.Jobs[job]
 			text := fmt.Sprintf("• *%s %s*%s", grammar.Escape(name), grammar.Escape(job), lock(ns.Restricted || j.Restricted))
 			for _, p := range slices.Sorted(maps.Keys(j.Params)) {
+				if j.Params[p].Type == pipeline.TypeSecret {
+					continue // nobody gives it
+				}
 				text += " " + grammar.Code("["+p+"]")
 			}
 			if j.Help != "" {

@@ -1,13 +1,36 @@
 package orchestrator
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/slipway-hq/slipway/domain/pipeline"
 	"github.com/slipway-hq/slipway/domain/run"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
+
+// TestListsNamePeople: whoever reads a list sees names, not ids.
+func TestListsNamePeople(t *testing.T) {
+	r := &apiv1.Run{Status: apiv1.RunStatus_RUN_STATUS_QUEUED, Reason: "held until 12:00 UTC by U0ANN00001: <!channel> & so on"}
+	if got := standing(r); !strings.HasPrefix(got, "*queued*: held until 12:00 UTC by <@U0ANN00001>: ") || strings.Contains(got, "<!") {
+		t.Error(got)
+	}
+}
+
+// TestAJobIsListedWithWhatToSay: and without its secrets, which nobody gives.
+func TestAJobIsListedWithWhatToSay(t *testing.T) {
+	cfg := &adopted{config: pipeline.Config{Namespaces: map[string]pipeline.Namespace{"op": {
+		Jobs: map[string]pipeline.Job{"deploy": {Help: "deploys", Params: map[string]pipeline.Param{
+			"what": {}, "token": {Parameter: pipeline.Parameter{Type: pipeline.TypeSecret}},
+		}}, "stop": {}},
+		Commands: []pipeline.Command{{Match: "halt", Job: "deploy", Action: pipeline.ActionCancel}, {Match: "ship [what]", Job: "deploy"}},
+	}}}}
+	if got, want := jobsAnswer(cfg, "").GetText(), "• *op deploy* `[what]`: deploys. Say `op ship [what]`\n• *op stop*"; got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
 
 // TestLogsSayWhatTheyAreAndWhereTheRestIs: whoever has no terminal gets all of
 // it as well, except where an address would show what is restricted.
