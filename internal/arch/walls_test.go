@@ -41,8 +41,8 @@ var walls = []wall{
 	{from: "examples/lightbot", to: []string{"@/internal", "@/services", "@/cmd", "@/sandbox", "@/gen", "@/domain"}, why: "it shows what somebody else can do with claim"},
 	{from: "examples/hello", to: []string{"@/", "github.com/"}, tests: true, why: "the example builds without a network"},
 	{from: "", to: []string{"github.com/stretchr/testify", "go.uber.org/mock", "github.com/golang/mock"}, tests: true, why: "go-cmp and a few lines"},
-	{from: "", to: []string{"@/internal/story", "@/internal/natsnode/natsnodetest", "@/internal/eventlog/eventlogtest", "testing$"}, except: []string{
-		"internal/story", "internal/natsnode/natsnodetest", "internal/eventlog/eventlogtest", "test",
+	{from: "", to: []string{"@/internal/story", "@/internal/audit", "@/internal/natsnode/natsnodetest", "@/internal/eventlog/eventlogtest", "testing$"}, except: []string{
+		"internal/story", "internal/audit", "internal/natsnode/natsnodetest", "internal/eventlog/eventlogtest", "test",
 	}, why: "what exists for tests is not linked into a program"},
 }
 
