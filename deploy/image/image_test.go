@@ -60,8 +60,10 @@ func digest(t *testing.T, image v1.Image) string {
 func TestImagesAreWholeTheSameAgainAndRun(t *testing.T) {
 	first, again := t.TempDir(), t.TempDir()
 	base := fileSystem(t, "./bin/sh", "./usr/bin/git")
+	source := filepath.Join("..", "..")
 	for _, out := range []string{first, again} {
-		c := cli{Out: out, Arch: "amd64", Version: "v1.2.3", RunnerBase: base}
+		source = clone(t, source)
+		c := cli{source: source, Out: out, Arch: "amd64", Version: "v1.2.3", RunnerBase: base}
 		if err := c.run(); err != nil {
 			t.Fatal(err)
 		}
@@ -86,6 +88,17 @@ func TestImagesAreWholeTheSameAgainAndRun(t *testing.T) {
 			runs(t, image)
 		})
 	}
+}
+
+// clone is the commit at hand in another folder: where it lies may not matter, and
+// nobody edits it meanwhile.
+func clone(t *testing.T, from string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "clone")
+	if out, err := exec.Command("git", "clone", "--quiet", "--shared", "--no-tags", from, dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return dir
 }
 
 func describes(t *testing.T, image v1.Image, p program) {

@@ -26,6 +26,8 @@ type cli struct {
 	Arch       string `default:"amd64" enum:"amd64,arm64" help:"Processor that the images are for."`
 	Version    string `help:"Version to tag and label with; the commit when left out."`
 	RunnerBase string `type:"path" placeholder:"PATH" help:"What the runner's image begins with: an OCI layout (a folder), or a file system (a .tar) with /bin/sh and Git. Without it there is no image of the runner."`
+
+	source string // a folder of the repository; empty: this one
 }
 
 func main() {
@@ -55,11 +57,11 @@ var programs = []program{
 const runnerImage = "slipway-runner"
 
 func (c *cli) run() error {
-	root, err := output("git", "rev-parse", "--show-toplevel")
+	root, err := output(c.source, "git", "rev-parse", "--show-toplevel")
 	if err != nil {
 		return err
 	}
-	about, err := describe(c.Version)
+	about, err := describe(root, c.Version)
 	if err != nil {
 		return err
 	}
@@ -92,12 +94,12 @@ type facts struct {
 	created           time.Time // of the commit, so that it is the same each time
 }
 
-func describe(version string) (facts, error) {
-	revision, err := output("git", "rev-parse", "HEAD")
+func describe(root, version string) (facts, error) {
+	revision, err := output(root, "git", "rev-parse", "HEAD")
 	if err != nil {
 		return facts{}, err
 	}
-	stamp, err := output("git", "log", "-1", "--format=%ct")
+	stamp, err := output(root, "git", "log", "-1", "--format=%ct")
 	if err != nil {
 		return facts{}, err
 	}
@@ -111,8 +113,10 @@ func describe(version string) (facts, error) {
 	return facts{version: version, revision: revision, created: time.Unix(seconds, 0).UTC()}, nil
 }
 
-func output(name string, args ...string) (string, error) {
-	out, err := exec.Command(name, args...).Output() //nolint:gosec // our own words
+func output(dir, name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...) //nolint:gosec // our own words
+	cmd.Dir = dir
+	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
 	}

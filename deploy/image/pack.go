@@ -74,7 +74,7 @@ func (c *cli) base(p program) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	goroot, err := output("go", "env", "GOROOT")
+	goroot, err := output("", "go", "env", "GOROOT")
 	if err != nil {
 		return nil, err
 	}
