@@ -29,7 +29,7 @@ var (
 )
 
 // simSeeds is what every build simulates: a few seconds.
-const simSeeds = 400
+const simSeeds = 600
 
 const simConfig = `
 defaults: {service: checkout, environment: staging}
@@ -42,11 +42,11 @@ environments:
   production: {}
 pipelines:
   deploy:
-    queue_timeout: 1h
-    steps: [{name: build, run: "true", retry: {attempts: 2, delay: 2s}}, {name: ship, run: "true"}]
+    queue_timeout: 5m
+    steps: [{name: build, run: "true", retry: {attempts: 2, delay: 2s}}, {name: ship, run: "true", resume: ask, ask_timeout: 2m}]
   careful:
-    timeout: 20m
-    steps: [{name: look, run: "true", resume: ask, ask_timeout: 1m}, {name: pay, run: "true", resume: probe, probe: "true"}, {name: tell, run: "true"}]
+    timeout: 6m
+    steps: [{name: look, run: "true", resume: ask, ask_timeout: 5m}, {name: pay, run: "true", resume: probe, probe: "true"}, {name: tell, run: "true"}]
 lanes:
   "*/production": {concurrency: 2}
   shared: {concurrency: 3, per_job: 2, rate: {limit: 4, period: 20s}, turns: true}
@@ -105,10 +105,11 @@ func TestSimulation(t *testing.T) {
 	if seeds == 0 {
 		seeds = simSeeds
 	}
-	began, records, broken := time.Now(), 0, 0
+	began, records, broken, kinds := time.Now(), 0, 0, map[string]int{}
 	for i := range uint64(seeds) { //nolint:gosec // given by a person
 		s := simulate(t, from+i)
 		records += len(s.records())
+		s.count(kinds)
 		if len(s.faults()) > 0 {
 			s.report(t)
 			if broken++; broken == 5 {
@@ -118,11 +119,40 @@ func TestSimulation(t *testing.T) {
 	}
 	took := time.Since(began)
 	t.Logf("%d seeds, %d records in %s: %.0f seeds a minute", seeds, records, took.Round(time.Millisecond), float64(seeds)/took.Minutes())
+	t.Logf("what happened: %v", kinds)
+	for _, kind := range simKinds {
+		if kinds[kind] == 0 && seeds >= simSeeds {
+			t.Errorf("no %s in %d histories: they show too little", kind, seeds)
+		}
+	}
+}
+
+// simKinds is what many histories must show, or they prove little.
+var simKinds = []string{
+	"run_claimed", "run_refused", "step_failed", "step_interrupted", "step_asked", "step_answered", "claim_released", "claim_lapsed", "timeout_requested",
+	"lane_held", "hold_released", "lane_changed", "OUTCOME_SUCCEEDED", "OUTCOME_FAILED", "OUTCOME_CANCELLED", "OUTCOME_TIMED_OUT", "OUTCOME_MERGED",
+	"KIND_MERGED", "KIND_SUPERSEDED", "KIND_REJECTED",
+}
+
+// count adds what the log of a history holds.
+func (s *sim) count(kinds map[string]int) {
+	for _, rec := range s.records() {
+		for _, e := range rec.Commit.GetEvents() {
+			m := e.ProtoReflect()
+			kinds[string(m.WhichOneof(m.Descriptor().Oneofs().Get(0)).Name())]++
+			if end := e.GetRunEnded(); end != nil {
+				kinds[end.GetOutcome().String()]++
+			}
+			for _, a := range e.GetLaneGranted().GetAbsorbs() {
+				kinds[a.GetKind().String()]++
+			}
+		}
+	}
 }
 
 // TestASeedIsOneHistory: else a failure could not be replayed.
 func TestASeedIsOneHistory(t *testing.T) {
-	for seed := range uint64(15) {
+	for seed := range uint64(25) {
 		first, again := simulate(t, seed).story(), simulate(t, seed).story()
 		if first != again {
 			a, b := strings.Split(first, "\n"), strings.Split(again, "\n")
@@ -154,6 +184,7 @@ type sim struct {
 	inbox    []*letter
 	wishes   []*wish
 	runs     []string // accepted ids, for cancels and retries
+	heldJob  string   // the last one
 	late     []*call
 	lapsed   map[string]bool // by incarnation
 	tasks    int

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/domain/lane"
 	"github.com/slipway-hq/slipway/domain/run"
 	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
@@ -34,6 +35,8 @@ const simBoss = "U0BOSS"
 func (s *sim) ask() {
 	n := len(s.inbox) + len(s.wishes) + 1
 	switch k := s.rng.IntN(100); {
+	case k < 50 && s.asked() != "":
+		s.steer(n)
 	case k < 55:
 		s.write(n)
 	case k < 75:
@@ -171,6 +174,9 @@ func (s *sim) steer(n int) {
 	}
 	id := s.runs[s.rng.IntN(len(s.runs))]
 	what := s.rng.IntN(4)
+	if asks := s.asked(); asks != "" {
+		id, what = asks, 3
+	}
 	word := []eventv1.StepAnswered_Answer{eventv1.StepAnswered_ANSWER_REPEAT, eventv1.StepAnswered_ANSWER_DONE, eventv1.StepAnswered_ANSWER_FAIL}[s.rng.IntN(3)]
 	name := fmt.Sprintf("%s %s", []string{"cancel", "cancel", "retry", "answer for"}[what], id[:9])
 	s.wishes = append(s.wishes, &wish{fmt.Sprintf("call k%d %s", n, name), func(ctx context.Context, r *simReplica) (func(), error) {
@@ -188,11 +194,29 @@ func (s *sim) steer(n int) {
 	s.try(s.wishes[len(s.wishes)-1])
 }
 
+// asked is a run that waits for a person's word; empty when none does.
+func (s *sim) asked() (id string) {
+	s.replicas[0].proj.Read(func(b *board.Board) {
+		for _, run := range s.runs {
+			if l, ok := b.Live(run); ok && l.State.Question != nil {
+				id = run
+			}
+		}
+	})
+	return id
+}
+
 // limit holds, releases, pauses or resizes.
 func (s *sim) limit(n int) {
 	job := []string{"shop/merge", "shop/each", "shop/newest"}[s.rng.IntN(3)]
 	name := []string{"shared", "shop:merge", "checkout/production"}[s.rng.IntN(3)]
 	what, paused, concurrency := s.rng.IntN(4), s.chance(50), uint32(s.rng.IntN(4)) //nolint:gosec // small
+	switch {
+	case what == 0:
+		s.heldJob = job
+	case what == 1 && s.heldJob != "":
+		job = s.heldJob
+	}
 	from := s.now.Add(time.Duration(s.rng.IntN(3)*5) * time.Second)
 	until := from.Add(time.Duration(1+s.rng.IntN(30)) * time.Second)
 	who := local()

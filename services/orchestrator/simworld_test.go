@@ -188,8 +188,8 @@ func (r *simReplica) apply(s *sim, n int) bool {
 	records := s.records()[r.proj.Sequence():]
 	for _, rec := range records[:min(n, len(records))] {
 		r.proj.Apply(rec)
+		synctest.Wait() // somebody may have waited for it
 	}
-	synctest.Wait() // somebody may have waited for them
 	return len(records) > 0
 }
 
