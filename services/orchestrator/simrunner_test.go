@@ -36,7 +36,7 @@ type simHold struct {
 func (r *simRunner) start(s *sim) {
 	r.starts++
 	r.process = s.process(r.name)
-	r.incarnation = fmt.Sprintf("%s.%d", r.name, r.starts)
+	s.set(func() { r.incarnation = fmt.Sprintf("%s.%d", r.name, r.starts) })
 	r.holds, r.late = map[string]*simHold{}, false
 	if r.before == nil {
 		r.before = map[string]string{}
@@ -50,7 +50,8 @@ func (r *simRunner) restart(s *sim) {
 	for id := range r.holds {
 		r.before[id] = r.incarnation
 	}
-	s.lapsed[r.incarnation] = s.healed || s.chance(50) // or its successor was faster
+	lapsed := s.healed || s.chance(50) // or its successor was faster
+	s.set(func() { s.lapsed[r.incarnation] = lapsed })
 	s.die(&r.process)
 	r.start(s)
 }
@@ -60,7 +61,7 @@ func (r *simRunner) restart(s *sim) {
 func (r *simRunner) freeze(s *sim) {
 	if r.frozen {
 		if s.chance(60) {
-			s.lapsed[r.incarnation] = true
+			s.set(func() { s.lapsed[r.incarnation] = true })
 			s.note("the lease of %s runs out", r.incarnation)
 			return
 		}
@@ -113,15 +114,15 @@ func (s *sim) mercy() int {
 // release gives the claims of the incarnations before back.
 func (r *simRunner) release(s *sim) {
 	for _, id := range slices.Sorted(maps.Keys(r.before)) {
-		incarnation := r.before[id]
+		incarnation, now := r.before[id], s.now
 		s.spawn(&r.process, "release "+id[:9], func(ctx context.Context) func() {
 			h, err := engine.Open(ctx, r.port, topology.RunSubject(id), run.State{}, foldRun)
 			if err != nil {
 				return nil
 			}
 			if claim := h.State().Claim; claim.Incarnation == incarnation {
-				_, err = h.Do(ctx, engine.Meta{Time: s.now}, func(st run.State) ([]*eventv1.Event, error) {
-					return run.Decide(st, run.Release{Fence: claim.Fence, Reason: "its runner started again", Now: s.now})
+				_, err = h.Do(ctx, engine.Meta{Time: now}, func(st run.State) ([]*eventv1.Event, error) {
+					return run.Decide(st, run.Release{Fence: claim.Fence, Reason: "its runner started again", Now: now})
 				})
 			}
 			return func() {
@@ -164,7 +165,7 @@ func (r *simRunner) take(ctx context.Context, s *sim, hint *simHint, hold *simHo
 	if hold.handle, err = engine.Open(ctx, r.port, topology.RunSubject(hint.run), run.State{}, foldRun); err != nil {
 		return
 	}
-	now := s.now
+	now := s.clock()
 	res, err := hold.handle.Do(ctx, engine.Meta{Time: now}, func(st run.State) ([]*eventv1.Event, error) {
 		return run.Decide(st, run.TakeClaim{Runner: r.name, Incarnation: r.incarnation, GrantSequence: hint.grant, Now: now})
 	})

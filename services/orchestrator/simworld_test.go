@@ -132,6 +132,19 @@ func (s *sim) die(p *process) {
 
 func (s *sim) rest() { time.Sleep(simRest) } // fake time, which nobody but the engine's pauses sees
 
+// set changes what processes look at, too.
+func (s *sim) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+func (s *sim) clock() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
 func (s *sim) chance(percent int) bool { return s.rng.IntN(100) < percent }
 
 func (s *sim) note(format string, args ...any) {
@@ -171,7 +184,7 @@ func (r *simReplica) start(s *sim) {
 	cfg, m := simShared()
 	old := r.name
 	r.process, r.replica, r.working = s.process(old), &replica{}, false
-	now := func() time.Time { return s.now.Add(r.skew) }
+	now := func() time.Time { return s.clock().Add(r.skew) }
 	logger := slog.New(slog.DiscardHandler)
 	r.dispatcher = newDispatcher(r.port, logger, now, m)
 	r.proj = projection.New(r.port, r.dispatcher.observe)
@@ -220,7 +233,9 @@ func (r *simReplica) resign() {
 	if r.working {
 		return
 	}
+	r.dispatcher.mu.Lock()
 	r.dispatcher.active = false
+	r.dispatcher.mu.Unlock()
 	clear(r.dispatcher.lanes)
 	clear(r.dispatcher.hinted)
 }
@@ -228,6 +243,8 @@ func (r *simReplica) resign() {
 // gone tells whether the lease of an incarnation has run out; that of a dead one
 // does so sooner or later.
 func (s *sim) gone(incarnation string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.lapsed[incarnation] || s.healed && !slices.ContainsFunc(s.runners, func(r *simRunner) bool { return r.incarnation == incarnation })
 }
 
@@ -384,7 +401,7 @@ func (s *sim) advance() {
 
 func (s *sim) tick() {
 	step := []time.Duration{100 * time.Millisecond, time.Second, 3 * time.Second, 15 * time.Second, 2 * time.Minute}[s.rng.IntN(5)]
-	s.now = s.now.Add(step)
+	s.set(func() { s.now = s.now.Add(step) })
 	s.note("it is %s", s.now.Format("15:04:05.000"))
 }
 
@@ -435,7 +452,7 @@ func (s *sim) replayed(r *simReplica) {
 // heal ends all faults and lets the world come to rest.
 func (s *sim) heal() {
 	s.settle()
-	s.healed = true
+	s.set(func() { s.healed = true })
 	s.note("everything is healed")
 	for len(s.late) > 0 {
 		s.landLate()
@@ -474,7 +491,7 @@ func (s *sim) heal() {
 			continue
 		}
 		quiet = 0
-		s.now = s.now.Add(time.Duration(1+round/20) * time.Second)
+		s.set(func() { s.now = s.now.Add(time.Duration(1+round/20) * time.Second) })
 	}
 	s.broken = append(s.broken, "end: the healed world does not come to rest")
 }
