@@ -26,15 +26,18 @@ type Hold struct {
 	// Job is "NAMESPACE/JOB"; empty: everything.
 	Job         string
 	From, Until time.Time
-	Reason      string
-	By          *eventv1.Principal
-	Sequence    uint64
+	// Begun: it was in force when it was set, so that no start follows it in the
+	// log, not even by a clock that is behind.
+	Begun    bool
+	Reason   string
+	By       *eventv1.Principal
+	Sequence uint64
 }
 
 // covers tells whether the hold keeps job from starting at a moment: from From
 // on, up to and without Until.
 func (h Hold) covers(job string, at time.Time) bool {
-	return h.concerns(job) && !at.Before(h.From) && at.Before(h.Until)
+	return h.concerns(job) && (h.Begun || !at.Before(h.From)) && at.Before(h.Until)
 }
 
 func (h Hold) concerns(job string) bool { return h.Job == "" || h.Job == job }

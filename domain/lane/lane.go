@@ -168,7 +168,7 @@ func Fold(s State, at At, e *eventv1.Event) State {
 		s.Name = h.GetLane()
 		s.Holds = s.withHold(Hold{
 			ID: h.GetHold(), Job: h.GetJob(), From: h.GetFrom().AsTime(), Until: h.GetUntil().AsTime(),
-			Reason: h.GetReason(), By: at.Actor, Sequence: at.Sequence,
+			Begun: !at.Time.Before(h.GetFrom().AsTime()), Reason: h.GetReason(), By: at.Actor, Sequence: at.Sequence,
 		}, at.Time)
 	case *eventv1.Event_HoldReleased:
 		s.Holds = s.released(k.HoldReleased.GetHolds(), at.Time)

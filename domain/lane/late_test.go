@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/slipway-hq/slipway/domain/lane"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
@@ -101,5 +103,20 @@ func TestMoreDoublesThanOneCommitHolds(t *testing.T) {
 				t.Errorf("granted %v and let %d yield, want [%s] and %d", w.granted, yielded, want, many-1)
 			}
 		})
+	}
+}
+
+// TestNoClockIsTooLateForAHold: who decides by a clock that is behind starts
+// nothing that was held before in the log. (Seed 597 of the simulation.)
+func TestNoClockIsTooLateForAHold(t *testing.T) {
+	w := newWorld()
+	w.ask(lane.Candidate{Run: "a", Job: "n/j"})
+	held := &eventv1.Event{Kind: &eventv1.Event_LaneHeld{LaneHeld: &eventv1.LaneHeld{
+		Lane: "l", Hold: "h-1", Job: "n/j", From: timestamppb.New(w.now), Until: timestamppb.New(w.now.Add(time.Minute)),
+	}}}
+	w.state = lane.Fold(w.state, lane.At{Sequence: 1000, Time: w.now}, held)
+	w.now = w.now.Add(-time.Second)
+	if e := w.tick(t); len(e.GetRuns()) > 0 {
+		t.Errorf("%v started after the hold", e.GetRuns())
 	}
 }

@@ -46,7 +46,11 @@ func (b *book) readLane(rec eventlog.Record, e *eventv1.Event) {
 	case *eventv1.Event_LaneHeld:
 		h := k.LaneHeld
 		b.holds[h.GetHold()] = true
-		b.lane(h.GetLane()).holds[h.GetHold()] = window{h.GetJob(), h.GetFrom().AsTime(), h.GetUntil().AsTime()}
+		w := window{h.GetJob(), h.GetFrom().AsTime(), h.GetUntil().AsTime()}
+		if !at.Before(w.from) { // in force from here on, whatever time the next writer believes it is
+			w.from = time.Time{}
+		}
+		b.lane(h.GetLane()).holds[h.GetHold()] = w
 	case *eventv1.Event_HoldReleased:
 		holds := b.lane(k.HoldReleased.GetLane()).holds
 		for _, id := range k.HoldReleased.GetHolds() {
