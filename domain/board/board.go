@@ -345,16 +345,12 @@ func (b *Board) Due(l *Live) (run.Yield, bool) {
 		return run.Yield{}, false
 	}
 	y := run.Yield{Into: l.Into, Kind: l.Kind}
-	by := ""
-	if into := b.live[l.Into]; into != nil {
-		by = ", asked by " + Who(into.State.Requester)
-	}
 	switch l.Kind {
 	case eventv1.Absorbed_KIND_SUPERSEDED:
-		y.Reason = fmt.Sprintf("superseded by %s%s", b.Short(l.Into), by)
+		y.Reason = fmt.Sprintf("superseded by %s", b.Short(l.Into))
 		return y, true
 	case eventv1.Absorbed_KIND_REJECTED:
-		y.Reason = fmt.Sprintf("%s, the same job and arguments%s, waits or runs already", b.Short(l.Into), by)
+		y.Reason = fmt.Sprintf("%s, the same job and arguments, waits or runs already", b.Short(l.Into))
 		return y, true
 	case eventv1.Absorbed_KIND_UNSPECIFIED, eventv1.Absorbed_KIND_MERGED:
 	}

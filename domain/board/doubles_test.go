@@ -86,8 +86,6 @@ func (f *floor) read(i, commits int) {
 	}
 }
 
-func (f *floor) fresh(i int) bool { return f.replicas[i].read == len(f.log) }
-
 // do decides on a run as it is in the log.
 func (f *floor) do(id string, c run.Command) error {
 	events, err := run.Decide(f.runs[id], c)
