@@ -251,7 +251,7 @@ func Restore(ctx context.Context, conn *nats.Conn, dir string, spec topology.Spe
 		return m, err
 	}
 	for _, s := range m.Streams {
-		if err := putStream(ctx, manager, s, filepath.Join(dir, s.Name), spec); err != nil {
+		if err := again(ctx, js, s.Name, func() error { return putStream(ctx, manager, s, filepath.Join(dir, s.Name), spec) }); err != nil {
 			return m, fmt.Errorf("restore of %s: %w", s.Name, err)
 		}
 		if say != nil {
@@ -283,6 +283,34 @@ func clear(ctx context.Context, js jetstream.JetStream, m Manifest) error {
 		}
 	}
 	return nil
+}
+
+const (
+	// maxTries and between: in a cluster the server that takes a stream may be
+	// heard of a moment later than its answer, and then nobody takes the first
+	// chunk.
+	maxTries = 8
+	between  = time.Second
+)
+
+// again repeats the restore of one stream, from the beginning, while nobody
+// takes its chunks.
+func again(ctx context.Context, js jetstream.JetStream, name string, restore func() error) error {
+	for try := 1; ; try++ {
+		err := restore()
+		if err == nil || errors.Is(err, ErrDamaged) || try == maxTries {
+			return err
+		}
+		select {
+		case <-time.After(between):
+		case <-ctx.Done():
+			return err
+		}
+		// What was begun is ours: nothing was there before.
+		if gone := js.DeleteStream(ctx, name); gone != nil && !errors.Is(gone, jetstream.ErrStreamNotFound) {
+			return errors.Join(err, gone)
+		}
+	}
 }
 
 func putStream(ctx context.Context, manager *jsm.Manager, s Stream, dir string, spec topology.Spec) error {
