@@ -15,9 +15,11 @@ CONCURRENT := ./internal/eventlog/... ./internal/engine ./internal/projection ./
               ./internal/lifecycle ./internal/topology ./services/...
 
 # Tests of real processes build the binaries themselves, which the test cache cannot
-# see: they always run. ALONE is everything else, of both modules.
+# see: they always run. LOAD measures, so nothing runs beside it. ALONE is everything
+# else, of both modules.
 WHOLE = ./test/e2e/... ./test/faults/...
-ALONE = $$(go list work | grep -v -e /test/e2e -e /test/faults)
+LOAD  = ./test/load/...
+ALONE = $$(go list work | grep -v -e /test/e2e -e /test/faults -e /test/load)
 
 # How tests are printed; .ci/run names gotestsum here, which ends with a count.
 GOTEST ?= go test
@@ -54,6 +56,7 @@ race: ## Run the concurrent packages under the race detector
 
 e2e: ## Run real processes from Slack request to deployed service, kill -9 included
 	$(GOTEST) -count=1 -timeout=20m $(WHOLE)
+	$(GOTEST) -count=1 $(LOAD)
 
 browser: ## Drive the sandbox page in headless Chromium, which is installed when missing
 	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium fonts-liberation fonts-noto-color-emoji; }
