@@ -94,119 +94,11 @@ func requestCancel(s State, c RequestCancel) ([]*eventv1.Event, error) {
 	return []*eventv1.Event{cancel, end(0, eventv1.RunEnded_OUTCOME_CANCELLED, cancelReason(c.Reason), 0)}, nil
 }
 
-// yield ends a run that has no slot of its own and therefore no claim.
-func yield(s State, c Yield) ([]*eventv1.Event, error) {
-	switch {
-	case s.Status.Ended():
-		return nil, nil
-	case s.Status != Queued || s.ID == c.Into:
-		return nil, refuse(ErrClaimed, "the run has started and executes itself")
-	}
-	var ended *eventv1.Event
-	switch c.Kind {
-	case eventv1.Absorbed_KIND_REJECTED:
-		return []*eventv1.Event{{Kind: &eventv1.Event_RunRefused{RunRefused: &eventv1.RunRefused{Code: ErrDouble.Code, Sentence: c.Reason}}}}, nil
-	case eventv1.Absorbed_KIND_SUPERSEDED:
-		ended = end(0, eventv1.RunEnded_OUTCOME_CANCELLED, c.Reason, 0)
-	case eventv1.Absorbed_KIND_UNSPECIFIED, eventv1.Absorbed_KIND_MERGED:
-		ended = end(0, eventv1.RunEnded_OUTCOME_MERGED, c.Reason, 0)
-	}
-	ended.GetRunEnded().MergedInto = c.Into
-	return []*eventv1.Event{ended}, nil
-}
-
-// Bounds of what a job may say while it runs.
-const (
-	// MaxNotes keeps a run's commits, and a channel's patience, bounded.
-	MaxNotes = 100
-	// MaxNote is in bytes: what one section of a message holds.
-	MaxNote = 12_000
-	// MaxNoted is in bytes, of all notes of a run: every view holds them.
-	MaxNoted = 64 << 10
-	// noteGrace is how far the clocks of the door and of the runner may differ for
-	// a job's last words to count as said before its end.
-	noteGrace = time.Minute
-)
-
-func say(s State, c Say) ([]*eventv1.Event, error) {
-	said := len(c.Text)
-	for _, n := range s.Notes {
-		if n.ID == c.ID {
-			return nil, nil
-		}
-		said += len(n.Text)
-	}
-	late := c.Received.IsZero() || c.Received.After(s.Finished.Add(noteGrace))
-	switch {
-	case s.Status.Ended() && late:
-		return nil, refuse(ErrEnded, "the run has already ended: %s. Nothing was posted", s.Status)
-	case s.Started.IsZero():
-		return nil, refuse(ErrNotOpen, "the run has not started. Nothing was posted")
-	case len(s.Notes) >= MaxNotes:
-		return nil, refuse(ErrNotes, "a run may post %d messages, and this one has. Nothing was posted", MaxNotes)
-	case said > MaxNoted:
-		return nil, refuse(ErrNotes, "a run may post %d bytes in all. Nothing was posted; write the rest to its output", MaxNoted)
-	case len(c.Text) > MaxNote:
-		return nil, refuse(ErrNotes, "a message may have %d bytes and this one has %d. Nothing was posted", MaxNote, len(c.Text))
-	}
-	return []*eventv1.Event{{Kind: &eventv1.Event_RunNoted{RunNoted: &eventv1.RunNoted{Id: c.ID, Text: c.Text, Format: c.Format}}}}, nil
-}
-
 func cancelReason(reason string) string {
 	if reason == "" {
 		return "cancelled on request"
 	}
 	return "cancelled: " + reason
-}
-
-// expire ends what nobody holds; a claimed run is only asked to stop, so that
-// its slot is never free while a process lives.
-func expire(s State, c Expire) ([]*eventv1.Event, error) {
-	due, why := s.Due(c.Held)
-	if s.Status.Ended() || due.IsZero() || c.Now.Before(due) {
-		return nil, nil
-	}
-	timeout := &eventv1.Event{Kind: &eventv1.Event_TimeoutRequested{TimeoutRequested: &eventv1.TimeoutRequested{Deadline: timestamppb.New(due)}}}
-	if s.Claimed() {
-		return []*eventv1.Event{timeout}, nil
-	}
-	return []*eventv1.Event{timeout, end(0, eventv1.RunEnded_OUTCOME_TIMED_OUT, why, s.elapsed(c.Now))}, nil
-}
-
-// Due is the next moment at which the run times out, and the sentence that says
-// why; zero when it never does. The wait for a slot begins when the run may
-// start: after its delay, and after held, the end of the last hold.
-func (s *State) Due(held time.Time) (time.Time, string) {
-	if s.Status == Absent || s.Status.Ended() || !s.Deadline.IsZero() {
-		return time.Time{}, ""
-	}
-	var due time.Time
-	var why string
-	earliest := func(from time.Time, d *durationpb.Duration, what string) {
-		if d.AsDuration() <= 0 || from.IsZero() {
-			return
-		}
-		if at := from.Add(d.AsDuration()); due.IsZero() || at.Before(due) {
-			due, why = at, fmt.Sprintf("%s for longer than %s", what, d.AsDuration())
-		}
-	}
-	switch {
-	case s.Started.IsZero():
-		earliest(latest(s.Created, s.StartAfter, held), s.Plan.GetQueueTimeout(), "waited for a slot and a runner")
-	case !s.Claimed():
-		earliest(s.Unclaimed, s.Plan.GetQueueTimeout(), "waited for a runner to resume")
-	}
-	earliest(s.Started, s.Plan.GetTimeout(), "took, from its first step on,")
-	return due, why
-}
-
-func latest(first time.Time, others ...time.Time) time.Time {
-	for _, t := range others {
-		if t.After(first) {
-			first = t
-		}
-	}
-	return first
 }
 
 func takeClaim(s State, c TakeClaim) ([]*eventv1.Event, error) {

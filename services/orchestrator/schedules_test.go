@@ -131,7 +131,7 @@ func (w *tower) adopt(schedules map[string]pipeline.Schedule, jobs ...string) {
 
 // pass lets time pass while the clocks tick.
 func (w *tower) pass(d time.Duration) {
-	time.Sleep(d)
+	time.Sleep(d) // fake time
 	synctest.Wait()
 }
 
