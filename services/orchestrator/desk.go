@@ -62,45 +62,59 @@ var errNoConfig = &run.Refusal{Code: "E-CONFIG-NONE", Sentence: "There is no con
 // start opens a run, or returns the refusal. The same identity always means the
 // same run.
 func (d *desk) start(ctx context.Context, who asker, want deployment) (run.State, error) {
-	id := identity.RunID(identity.Deployment, want.identity)
+	w := opening{kind: identity.Deployment, identity: want.identity, digest: digest(want), record: want.record}
+	return d.request(ctx, who, w, func(cfg *adopted, event *eventv1.RunRequested) error {
+		event.Service, event.Environment, event.Version, event.Parameters = want.service, want.environment, want.version, want.parameters
+		plan, target, err := pipeline.Resolve(cfg.config, pipeline.Request{
+			Service: want.service, Environment: want.environment, Version: want.version, Parameters: want.parameters,
+		})
+		if err != nil {
+			return err
+		}
+		d.view.proj.Read(func(b *board.Board) { plan.PreviousVersion = b.Version(target.Service, target.Environment) })
+		event.Plan, event.Service, event.Environment, event.Version = plan, target.Service, target.Environment, target.Version
+		return d.authorise(cfg, who, target.Environment)
+	})
+}
+
+// opening is what every request for a run has.
+type opening struct {
+	kind     identity.Kind
+	identity string
+	digest   []byte
+	record   bool // see deployment.record
+}
+
+// request opens the run of an opening with what plan fills in, or returns the
+// refusal.
+func (d *desk) request(ctx context.Context, who asker, w opening, plan func(*adopted, *eventv1.RunRequested) error) (run.State, error) {
+	id := identity.RunID(w.kind, w.identity)
 	if d.view.known(id) {
 		s, err := d.view.state(ctx, id)
 		if err != nil {
 			return s, err
 		}
-		return d.repeated(s, want.identity, digest(want))
+		return d.repeated(s, w)
 	}
 	cfg := d.config()
 	if cfg == nil {
 		return run.State{}, errNoConfig
 	}
-	event := &eventv1.RunRequested{
-		Run: id, Identity: want.identity, Digest: digest(want),
-		Service: want.service, Environment: want.environment, Version: want.version,
-		Parameters: want.parameters, Origin: who.origin, ConfigSequence: cfg.sequence,
+	event := &eventv1.RunRequested{Run: id, Identity: w.identity, Digest: w.digest, Origin: who.origin, ConfigSequence: cfg.sequence}
+	if err := plan(cfg, event); err != nil {
+		return d.refused(ctx, id, who, event, w.record, err)
 	}
-	plan, target, err := pipeline.Resolve(cfg.config, pipeline.Request{
-		Service: want.service, Environment: want.environment, Version: want.version, Parameters: want.parameters,
-	})
-	if err == nil {
-		d.view.proj.Read(func(b *board.Board) { plan.PreviousVersion = b.Version(target.Service, target.Environment) })
-		event.Plan, event.Service, event.Environment, event.Version = plan, target.Service, target.Environment, target.Version
-		err = d.authorise(cfg, who, target.Environment)
+	s, err := d.append(ctx, id, who, run.Request{Event: event})
+	if err == nil && s.Status == run.Refused {
+		return s, &run.Refusal{Code: s.Code, Sentence: s.Reason} // another replica was first
 	}
-	if err == nil {
-		s, err := d.append(ctx, id, who, run.Request{Event: event})
-		if err == nil && s.Status == run.Refused {
-			return s, &run.Refusal{Code: s.Code, Sentence: s.Reason} // another replica was first
-		}
-		return s, err
-	}
-	return d.refused(ctx, id, who, event, want.record, err)
+	return s, err
 }
 
 // repeated answers a request whose run exists.
-func (d *desk) repeated(s run.State, requestIdentity string, asked []byte) (run.State, error) {
-	if s.Identity != requestIdentity || string(s.Digest) != string(asked) {
-		_, err := run.Decide(s, run.Request{Event: &eventv1.RunRequested{Identity: requestIdentity, Digest: asked}})
+func (d *desk) repeated(s run.State, w opening) (run.State, error) {
+	if s.Identity != w.identity || string(s.Digest) != string(w.digest) {
+		_, err := run.Decide(s, run.Request{Event: &eventv1.RunRequested{Identity: w.identity, Digest: w.digest}})
 		return s, err
 	}
 	if s.Status == run.Refused {

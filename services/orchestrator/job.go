@@ -40,31 +40,12 @@ type jobWish struct {
 // startJob opens a run of a job, or returns the refusal. The same identity always
 // means the same run.
 func (d *desk) startJob(ctx context.Context, who asker, want jobWish) (run.State, error) {
-	id := identity.RunID(identity.Job, want.identity)
-	if d.view.known(id) {
-		s, err := d.view.state(ctx, id)
-		if err != nil {
-			return s, err
-		}
-		return d.repeated(s, want.identity, want.digest())
-	}
-	cfg := d.config()
-	if cfg == nil {
-		return run.State{}, errNoConfig
-	}
-	event := &eventv1.RunRequested{
-		Run: id, Identity: want.identity, Digest: want.digest(), Namespace: want.namespace, Job: want.job,
-		Parameters: want.parameters, Said: clip(want.said), DespiteHold: clip(want.despiteHold), Origin: who.origin, ConfigSequence: cfg.sequence,
-	}
-	err := d.plan(cfg, who, want, event)
-	if err == nil {
-		s, err := d.append(ctx, id, who, run.Request{Event: event})
-		if err == nil && s.Status == run.Refused {
-			return s, &run.Refusal{Code: s.Code, Sentence: s.Reason} // another replica was first
-		}
-		return s, err
-	}
-	return d.refused(ctx, id, who, event, want.record, err)
+	w := opening{kind: identity.Job, identity: want.identity, digest: want.digest(), record: want.record}
+	return d.request(ctx, who, w, func(cfg *adopted, event *eventv1.RunRequested) error {
+		event.Namespace, event.Job, event.Parameters = want.namespace, want.job, want.parameters
+		event.Said, event.DespiteHold = clip(want.said), clip(want.despiteHold)
+		return d.plan(cfg, who, want, event)
+	})
 }
 
 // plan completes the event with the pinned plan, or says why there is none.
