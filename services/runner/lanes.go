@@ -30,7 +30,7 @@ func laneDelay(tries uint64) time.Duration {
 
 // lanes counts the runs that this incarnation holds of each lane, and remembers
 // hints that had to be given back because a lane had no place left on this
-// runner. Such a hint is offered to others at once; whoever has a place first
+// runner. Such a hint is soon offered to others; whoever has a place first
 // takes the run, and the log decides.
 type lanes struct {
 	mu     sync.Mutex

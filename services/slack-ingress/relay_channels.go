@@ -109,7 +109,9 @@ func (c *channels) run(ctx context.Context, config func() *pipeline.Config) {
 			if cfg := config(); cfg == nil || !cfg.Slack.JoinChannels {
 				continue
 			}
-			err = c.join(ctx, id)
+			if err = c.join(ctx, id); err == nil {
+				continue // the next look at the list stays when it was due
+			}
 		case <-c.look:
 			err = c.survey(ctx, config())
 		case <-wait.C:

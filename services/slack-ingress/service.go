@@ -92,7 +92,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	s := &Service{
 		cfg: cfg, log: deps.Logger, clock: deps.Clock, names: cfg.names(), secrets: cfg.secrets(), inbox: box,
 		bigBodies: make(chan struct{}, maxBigBodies), smallBodies: make(chan struct{}, maxOpen),
-		atWork:    make(chan struct{}, maxAtWork), after: make(chan struct{}, maxAfter), said: newMemory(),
+		atWork: make(chan struct{}, maxAtWork), after: make(chan struct{}, maxAfter), said: newMemory(),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -31,7 +31,7 @@ type names struct {
 	cursor string
 	pages  int
 	public bool // the token may not list private channels
-	misses int  // listings that failed in a row
+	misses int  // pages that failed in a row
 }
 
 // channelID is the shape of a channel's id.
@@ -82,7 +82,7 @@ func (d *Desk) list(ctx context.Context, t *track) {
 	case slackapi.NeededOf(err) != "" && !n.public:
 		n.public, n.next, n.cursor, n.pages = true, nil, "", 0
 		return
-	case slackapi.OutcomeOf(err) == slackapi.Refused && !slackapi.Credential(err), n.misses >= maxMisses:
+	case slackapi.OutcomeOf(err) == slackapi.Refused && !slackapi.Credential(err), err != nil && n.misses >= maxMisses:
 		d.logger.Warn("channels cannot be listed; names in the configuration are passed on as they are", "error", err)
 		n.listed, n.next, n.cursor, n.pages, n.misses = d.cfg.Now(), nil, "", 0, 0
 		return
