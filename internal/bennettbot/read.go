@@ -2,6 +2,7 @@ package bennettbot
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/slipway-hq/slipway/internal/bennettbot/internal/python"
@@ -207,22 +208,13 @@ type fields struct {
 func (r *reader) fields(path string, v *python.Value, known ...string) *fields {
 	f := &fields{r: r, path: path, line: v.Line(), of: map[string]*python.Value{}}
 	for _, en := range capped(v.Entries()) {
-		if en.Key.Kind == python.Text && contain(known, en.Key.Text()) {
+		if en.Key.Kind == python.Text && slices.Contains(known, en.Key.Text()) {
 			f.of[en.Key.Text()] = en.Value
 			continue
 		}
 		r.human(en.Key.Line(), path, "the key %q is none of BennettBot's, so nothing was made of it", python.Shorten(en.Key.Text()))
 	}
 	return f
-}
-
-func contain(all []string, one string) bool {
-	for _, a := range all {
-		if a == one {
-			return true
-		}
-	}
-	return false
 }
 
 func (f *fields) required(keys ...string) {
