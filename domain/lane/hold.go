@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/slipway-hq/slipway/domain/refusal"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
 
@@ -69,12 +70,8 @@ func (c Change) changed(next Change) Change {
 // Set tells whether the change is in force.
 func (c Change) Set() bool { return c.Paused || c.Concurrency != 0 }
 
-// Refusal says why a lane is not changed: a stable code and a sentence for a
-// person.
-type Refusal struct{ Code, Sentence string }
-
-// Error is the sentence.
-func (r *Refusal) Error() string { return r.Sentence }
+// Refusal says why a command causes nothing.
+type Refusal = refusal.Refusal
 
 // The codes of Refusal.
 const (
@@ -99,13 +96,13 @@ func SetHold(s State, lane string, h Hold, now time.Time) ([]*eventv1.Event, err
 	}
 	switch {
 	case !h.Until.After(h.From):
-		return nil, &Refusal{CodeHoldOrder, "That hold would end before it begins. Give the start first, then the end; past midnight, give the date of the end."}
+		return nil, &Refusal{Code: CodeHoldOrder, Sentence: "That hold would end before it begins. Give the start first, then the end; past midnight, give the date of the end."}
 	case !h.Until.After(now):
-		return nil, &Refusal{CodeHoldPast, fmt.Sprintf("That hold would be over already (it ends %s). Nothing is held.", h.Until.UTC().Format("2006-01-02 15:04 MST"))}
+		return nil, &Refusal{Code: CodeHoldPast, Sentence: fmt.Sprintf("That hold would be over already (it ends %s). Nothing is held.", h.Until.UTC().Format("2006-01-02 15:04 MST"))}
 	case h.Until.Sub(h.From) > MaxHold:
-		return nil, &Refusal{CodeHoldLong, fmt.Sprintf("A hold may last %d days at most. To stop a lane until further notice, pause it: `slipway lanes set`.", int(MaxHold.Hours()/24))}
+		return nil, &Refusal{Code: CodeHoldLong, Sentence: fmt.Sprintf("A hold may last %d days at most. To stop a lane until further notice, pause it: `slipway lanes set`.", int(MaxHold.Hours()/24))}
 	case coming >= MaxHolds:
-		return nil, &Refusal{CodeHoldMany, fmt.Sprintf("There are %d holds on this lane already; release some first.", coming)}
+		return nil, &Refusal{Code: CodeHoldMany, Sentence: fmt.Sprintf("There are %d holds on this lane already; release some first.", coming)}
 	}
 	return []*eventv1.Event{{Kind: &eventv1.Event_LaneHeld{LaneHeld: &eventv1.LaneHeld{
 		Lane: lane, Hold: h.ID, Job: h.Job, From: timestamppb.New(h.From), Until: timestamppb.New(h.Until), Reason: h.Reason,
@@ -122,7 +119,7 @@ func ReleaseHolds(s State, lane, job, id, reason string, now time.Time) ([]*even
 		}
 	}
 	if len(ids) == 0 {
-		return nil, &Refusal{CodeHoldUnknown, "Nothing is held there, and nothing was changed."}
+		return nil, &Refusal{Code: CodeHoldUnknown, Sentence: "Nothing is held there, and nothing was changed."}
 	}
 	return []*eventv1.Event{{Kind: &eventv1.Event_HoldReleased{HoldReleased: &eventv1.HoldReleased{Lane: lane, Holds: ids, Reason: reason}}}}, nil
 }
@@ -137,7 +134,7 @@ func SetLimits(s State, lane string, paused *bool, concurrency *uint32, reason s
 		next.Concurrency = *concurrency
 	}
 	if next.GetPaused() == s.Change.Paused && next.GetConcurrency() == s.Change.Concurrency {
-		return nil, &Refusal{CodeLaneSame, "The lane is like that already; nothing was changed."}
+		return nil, &Refusal{Code: CodeLaneSame, Sentence: "The lane is like that already; nothing was changed."}
 	}
 	return []*eventv1.Event{{Kind: &eventv1.Event_LaneChanged{LaneChanged: &next}}}, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/slipway-hq/slipway/domain/refusal"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
 
@@ -22,11 +23,8 @@ const (
 	CodeRelay    = "E-RELAY"
 )
 
-// Refusal says why a command does nothing.
-type Refusal struct{ Code, Sentence string }
-
-// Error is the sentence.
-func (r *Refusal) Error() string { return r.Sentence }
+// Refusal says why a command causes nothing.
+type Refusal = refusal.Refusal
 
 // Command is Pass, GoAway or ComeBack.
 type Command interface{ command() }

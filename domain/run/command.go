@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/slipway-hq/slipway/domain/refusal"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
 
@@ -132,33 +133,23 @@ func (Answer) command()        {}
 func (Release) command()       {}
 func (Lapse) command()         {}
 
-// Refusal says why a command causes nothing: a stable code and a sentence for
-// a person.
-type Refusal struct{ Code, Sentence string }
-
-// Error is the sentence.
-func (r *Refusal) Error() string { return r.Sentence }
-
-// Is compares codes, so that errors.Is works with the sentinels below.
-func (r *Refusal) Is(target error) bool {
-	t, ok := target.(*Refusal)
-	return ok && t.Code == r.Code
-}
+// Refusal says why a command causes nothing.
+type Refusal = refusal.Refusal
 
 // Refusals by code; the sentence of a real one names the run.
 var (
-	ErrAbsent    = &Refusal{"E-RUN-404", "there is no such run"}
-	ErrIdentity  = &Refusal{"E-RUN-IDENTITY", "this id belongs to another request"}
-	ErrEnded     = &Refusal{"E-RUN-ENDED", "the run has ended"}
-	ErrClaimed   = &Refusal{"E-RUN-CLAIMED", "another runner holds the run"}
-	ErrFenced    = &Refusal{"E-RUN-FENCED", "the claim is no longer held"}
-	ErrNotOpen   = &Refusal{"E-STEP-CLOSED", "the step is not open"}
-	ErrNoAsk     = &Refusal{"E-RUN-NOASK", "the run asks nothing"}
-	ErrNoGrant   = &Refusal{"E-RUN-NOGRANT", "the run has no slot"}
-	ErrStopping  = &Refusal{"E-RUN-STOPPING", "the run is being stopped"}
-	ErrNotes     = &Refusal{"E-RUN-NOTES", "the run has said enough"}
-	ErrDouble    = &Refusal{"E-RUN-DOUBLE", "the same is waiting or running already"}
-	ErrRetryLive = &Refusal{"E-RUN-LIVE", "the run has not ended yet"}
+	ErrAbsent    = &Refusal{Code: "E-RUN-404", Sentence: "there is no such run"}
+	ErrIdentity  = &Refusal{Code: "E-RUN-IDENTITY", Sentence: "this id belongs to another request"}
+	ErrEnded     = &Refusal{Code: "E-RUN-ENDED", Sentence: "the run has ended"}
+	ErrClaimed   = &Refusal{Code: "E-RUN-CLAIMED", Sentence: "another runner holds the run"}
+	ErrFenced    = &Refusal{Code: "E-RUN-FENCED", Sentence: "the claim is no longer held"}
+	ErrNotOpen   = &Refusal{Code: "E-STEP-CLOSED", Sentence: "the step is not open"}
+	ErrNoAsk     = &Refusal{Code: "E-RUN-NOASK", Sentence: "the run asks nothing"}
+	ErrNoGrant   = &Refusal{Code: "E-RUN-NOGRANT", Sentence: "the run has no slot"}
+	ErrStopping  = &Refusal{Code: "E-RUN-STOPPING", Sentence: "the run is being stopped"}
+	ErrNotes     = &Refusal{Code: "E-RUN-NOTES", Sentence: "the run has said enough"}
+	ErrDouble    = &Refusal{Code: "E-RUN-DOUBLE", Sentence: "the same is waiting or running already"}
+	ErrRetryLive = &Refusal{Code: "E-RUN-LIVE", Sentence: "the run has not ended yet"}
 )
 
 func refuse(kind *Refusal, format string, args ...any) error {

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/slipway-hq/slipway/domain/refusal"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
 
@@ -111,25 +112,15 @@ func (Resuming) command() {}
 func (Trigger) command()  {}
 func (Backfill) command() {}
 
-// Refusal says why a command causes nothing: a stable code and a sentence for
-// a person.
-type Refusal struct{ Code, Sentence string }
-
-// Error is the sentence.
-func (r *Refusal) Error() string { return r.Sentence }
-
-// Is compares codes, so that errors.Is works with the sentinels below.
-func (r *Refusal) Is(target error) bool {
-	t, ok := target.(*Refusal)
-	return ok && t.Code == r.Code
-}
+// Refusal says why a command causes nothing.
+type Refusal = refusal.Refusal
 
 // Refusals by code.
 var (
-	ErrAbsent = &Refusal{"E-SCHEDULE-404", "There is no such schedule in the configuration."}
-	ErrRange  = &Refusal{"E-SCHEDULE-RANGE", "The time to backfill must begin before it ends."}
-	ErrFuture = &Refusal{"E-SCHEDULE-FUTURE", "Only a time that has passed can be backfilled; the clock runs what is to come."}
-	ErrMany   = &Refusal{"E-SCHEDULE-MANY", fmt.Sprintf("That time has more than %d ticks: backfill it in parts.", MaxRuns)}
+	ErrAbsent = &Refusal{Code: "E-SCHEDULE-404", Sentence: "There is no such schedule in the configuration."}
+	ErrRange  = &Refusal{Code: "E-SCHEDULE-RANGE", Sentence: "The time to backfill must begin before it ends."}
+	ErrFuture = &Refusal{Code: "E-SCHEDULE-FUTURE", Sentence: "Only a time that has passed can be backfilled; the clock runs what is to come."}
+	ErrMany   = &Refusal{Code: "E-SCHEDULE-MANY", Sentence: fmt.Sprintf("That time has more than %d ticks: backfill it in parts.", MaxRuns)}
 )
 
 // Decide returns the events that a command causes, none for a repeat, or the

@@ -15,7 +15,6 @@ import (
 
 	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/domain/identity"
-	"github.com/slipway-hq/slipway/domain/lane"
 	"github.com/slipway-hq/slipway/domain/pipeline"
 	"github.com/slipway-hq/slipway/domain/policy"
 	"github.com/slipway-hq/slipway/domain/run"
@@ -377,10 +376,7 @@ func refusalOf(err error) (*run.Refusal, bool) {
 	var r *run.Refusal
 	var p *pipeline.Refusal
 	var d *policy.Denial
-	var l *lane.Refusal
 	switch {
-	case errors.As(err, &l):
-		return &run.Refusal{Code: l.Code, Sentence: l.Sentence}, true
 	case errors.As(err, &r):
 		return r, true
 	case errors.As(err, &p):

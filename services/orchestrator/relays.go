@@ -3,7 +3,6 @@ package orchestrator
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -68,10 +67,6 @@ func (c *clerk) relay(ctx context.Context, e *commandv1.Envelope, name string, c
 	}
 	meta := engine.Meta{CommandID: e.GetIdentity(), Actor: e.GetPrincipal(), Time: c.now()}
 	res, err := h.Do(ctx, meta, func(s relay.State) ([]*eventv1.Event, error) { return relay.Decide(s, command) })
-	var refusal *relay.Refusal
-	if errors.As(err, &refusal) {
-		return h.State(), &run.Refusal{Code: refusal.Code, Sentence: refusal.Sentence}
-	}
 	if err != nil {
 		return h.State(), err
 	}

@@ -2,7 +2,6 @@ package orchestrator
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -94,14 +93,9 @@ func (d *desk) changeSchedule(ctx context.Context, who asker, cfg *adopted, p pl
 	if err != nil {
 		return engine.Result[schedule.State]{}, err
 	}
-	res, err := h.Do(ctx, engine.Meta{CommandID: who.command, Actor: who.principal, Time: d.now()}, func(s schedule.State) ([]*eventv1.Event, error) {
+	return h.Do(ctx, engine.Meta{CommandID: who.command, Actor: who.principal, Time: d.now()}, func(s schedule.State) ([]*eventv1.Event, error) {
 		return schedule.Decide(s, c)
 	})
-	var refusal *schedule.Refusal
-	if errors.As(err, &refusal) {
-		return res, &run.Refusal{Code: refusal.Code, Sentence: refusal.Sentence}
-	}
-	return res, err
 }
 
 // pauseSchedule stops the clock for one schedule.
