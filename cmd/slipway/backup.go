@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -45,6 +46,11 @@ func (BackupTakeCmd) Help() string {
 
 // Run copies.
 func (b *BackupTakeCmd) Run(g *Globals) error {
+	if b.Data != "" {
+		if _, err := os.Stat(filepath.Join(b.Data, "nats")); err != nil { // opening it would make an empty one
+			return &failure{code: exitUsage, message: b.Data + " is no data folder of slipway up", next: "name the folder that slipway up was started with"}
+		}
+	}
 	return b.with(g, func(ctx context.Context, conn *nats.Conn, _ int64) error {
 		m, err := backup.Take(ctx, conn, b.Dir, time.Now(), g.copied)
 		return g.done("copied to "+b.Dir, m, err)
