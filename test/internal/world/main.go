@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -18,12 +19,17 @@ import (
 const (
 	natsDir    = "SLIPWAY_TEST_NATS_DIR"
 	natsListen = "SLIPWAY_TEST_NATS_LISTEN"
+
+	// Of a server in a cluster.
+	natsName  = "SLIPWAY_TEST_NATS_NAME"
+	natsRoute = "SLIPWAY_TEST_NATS_ROUTE"
+	natsPeers = "SLIPWAY_TEST_NATS_PEERS"
 )
 
 // Main is the TestMain of a package that uses worlds.
 func Main(m *testing.M) {
 	if dir := os.Getenv(natsDir); dir != "" {
-		if err := serveNATS(dir, os.Getenv(natsListen)); err != nil {
+		if err := serveNATS(natsConfig(dir)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -48,10 +54,25 @@ const worlds = "5"
 // natsReady begins the line in which the server says where it listens.
 const natsReady = "nats listens on "
 
-func serveNATS(dir, listen string) error {
+// natsConfig is what the environment says of the server in dir.
+func natsConfig(dir string) natsnode.Config {
+	cfg := natsnode.Config{Dir: dir, Listen: os.Getenv(natsListen)}
+	if peers := os.Getenv(natsPeers); peers != "" {
+		cfg.ServerName = os.Getenv(natsName)
+		cfg.Cluster = &natsnode.Cluster{Name: "world", Listen: os.Getenv(natsRoute), Routes: strings.Split(peers, ",")}
+		cfg.MaxFileStore = clusterStore
+	}
+	return cfg
+}
+
+// clusterStore is what each server of a cluster may use: more than the streams
+// of topology.DefaultStore reserve, however little the disk has left for three.
+const clusterStore = 12 << 30
+
+func serveNATS(cfg natsnode.Config) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	node, err := natsnode.Start(natsnode.Config{Dir: dir, Listen: listen})
+	node, err := natsnode.Start(cfg)
 	if err != nil {
 		return err
 	}
