@@ -76,7 +76,7 @@ func (a *runAPI) shown(ctx context.Context, s run.State) (*apiv1.Run, error) {
 
 // GetRun answers for one run, and may wait for a change.
 func (a *runAPI) GetRun(ctx context.Context, req *apiv1.GetRunRequest) (*apiv1.GetRunResponse, error) {
-	if err := a.await(ctx, req.GetMinSequence()); err != nil {
+	if err := a.await(ctx, max(req.GetMinSequence(), req.GetAfterSequence())); err != nil {
 		return nil, err
 	}
 	id, err := a.view.find(ctx, req.GetId())
@@ -149,9 +149,20 @@ func (a *runAPI) ListRuns(ctx context.Context, req *apiv1.ListRunsRequest) (*api
 // WatchRun streams a snapshot, then every change, until the run ended. What
 // changes around the run (its place in the queue) is sent as well.
 func (a *runAPI) WatchRun(ctx context.Context, req *apiv1.WatchRunRequest, stream *connect.ServerStream[apiv1.WatchRunResponse]) error {
-	id, err := a.view.find(ctx, req.GetId())
+	return a.watch(ctx, req.GetId(), req.GetAfterSequence(), func(r *apiv1.Run) error {
+		return stream.Send(&apiv1.WatchRunResponse{Run: r})
+	})
+}
+
+// watch sends what WatchRun streams.
+func (a *runAPI) watch(ctx context.Context, prefix string, after uint64, send func(*apiv1.Run) error) error {
+	// What another replica has told must not be followed by what was before.
+	if err := a.await(ctx, after); err != nil {
+		return err
+	}
+	id, err := a.view.find(ctx, prefix)
 	if err != nil {
-		return apiError(err, req.GetId())
+		return apiError(err, prefix)
 	}
 	wake, stop := a.proj.WatchRun(id)
 	defer stop()
@@ -162,7 +173,7 @@ func (a *runAPI) WatchRun(ctx context.Context, req *apiv1.WatchRunRequest, strea
 	around, stopLane := a.proj.WatchLane(first.GetLane())
 	defer stopLane()
 	var last *apiv1.Run
-	if first.GetSequence() <= req.GetAfterSequence() {
+	if first.GetSequence() <= after {
 		last = first // the caller has seen that already, but not what changes around it
 	}
 	for {
@@ -171,7 +182,7 @@ func (a *runAPI) WatchRun(ctx context.Context, req *apiv1.WatchRunRequest, strea
 			return apiError(err, id)
 		}
 		if differs(last, now) {
-			if err := stream.Send(&apiv1.WatchRunResponse{Run: now}); err != nil {
+			if err := send(now); err != nil {
 				return err
 			}
 			last = now
