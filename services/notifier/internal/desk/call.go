@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -15,6 +16,17 @@ import (
 
 // lost tells whether err says that another desk was faster.
 func lost(err error) bool { return errors.Is(err, ErrConflict) }
+
+// late tells whether this process stood still between the announcement of an act
+// and the act: by the time it would land, others may believe that it is over. The
+// entry is read again, since they may have acted.
+func (d *Desk) late(e *entry, announced time.Time) bool {
+	if d.cfg.Now().Sub(announced) <= d.cfg.CallTimeout {
+		return false
+	}
+	delete(e.home.entries, key(e.card.GetRun(), e.card.GetMilestone()))
+	return true
+}
 
 // call calls Slack once, as a span of the trace that the run's newest commit
 // belongs to, and notes how it went.

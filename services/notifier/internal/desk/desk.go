@@ -67,6 +67,8 @@ type Config struct {
 	// Output is the address of the page with a run's output; nil or empty: none.
 	Output   func(run string, created time.Time) string
 	NoLimits bool // ignore Slack's published rates: for a stand-in that has none
+	// Jitter spreads pauses after failures; nil: at random over the upper half.
+	Jitter func(time.Duration) time.Duration
 }
 
 // Desk is one worker for all cards of a workspace. Observe may be called from
@@ -108,6 +110,9 @@ func New(cfg Config, log eventlog.Log, ledger Ledger, objects Objects, b Board, 
 		passed: map[string]uint64{}, heard: map[string]bool{}, merged: map[string]map[string]bool{}, led: map[string]uint64{}, wake: make(chan struct{}, 1),
 	}
 	d.pace.off = cfg.NoLimits
+	if cfg.Jitter != nil {
+		d.pace.jitter = cfg.Jitter
+	}
 	return d
 }
 
@@ -189,12 +194,13 @@ func (d *Desk) drain() {
 	d.mu.Unlock()
 	d.followAll(changed)
 	d.relays(heard, func(string) bool { return false })
-	for id, sequence := range led {
+	for _, id := range slices.Sorted(maps.Keys(led)) {
 		if t := d.tracks[id]; t != nil {
-			t.job.wanted = max(t.job.wanted, sequence)
+			t.job.wanted = max(t.job.wanted, led[id])
 			d.soon(t)
 		}
 	}
+	slices.Sort(waiting)
 	for _, id := range waiting {
 		if t := d.tracks[id]; t != nil {
 			d.soon(t)
@@ -204,7 +210,7 @@ func (d *Desk) drain() {
 
 // followAll follows runs in the order in which they changed.
 func (d *Desk) followAll(runs map[string]uint64) {
-	for _, id := range slices.SortedFunc(maps.Keys(runs), func(a, b string) int { return cmp.Compare(runs[a], runs[b]) }) {
+	for _, id := range slices.SortedFunc(maps.Keys(runs), func(a, b string) int { return cmp.Or(cmp.Compare(runs[a], runs[b]), cmp.Compare(a, b)) }) {
 		d.follow(id, runs[id])
 	}
 }

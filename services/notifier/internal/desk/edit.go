@@ -72,6 +72,9 @@ func (d *Desk) change(ctx context.Context, t *track, e *entry, m card.Message, l
 	if err != nil {
 		return time.Time{}, err
 	}
+	if d.late(e, began) {
+		return d.cfg.Now(), nil
+	}
 	e.spared, t.edited = false, began
 	err = d.call(ctx, t, slackapi.MethodUpdate, "", func(ctx context.Context) error {
 		return d.slack.Update(ctx, slackapi.Outgoing{Channel: e.card.GetChannel(), TS: e.card.GetTs(), Text: m.Text, Blocks: blocks(m)})

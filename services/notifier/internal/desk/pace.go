@@ -55,6 +55,7 @@ type pace struct {
 	pause    time.Time            // for all, after failures
 	failures int
 	off      bool // tests of other things
+	jitter   func(time.Duration) time.Duration
 }
 
 func newPace() pace {
@@ -62,6 +63,7 @@ func newPace() pace {
 		channels: map[string]*rate{},
 		methods:  map[string]*rate{slackapi.MethodUpdate: {every: editEvery, burst: editBurst}},
 		rests:    map[string]time.Time{},
+		jitter:   spread,
 	}
 }
 
@@ -118,7 +120,7 @@ func (p *pace) answered(method string, err error, now time.Time) {
 		p.rests[method] = now.Add(slackapi.AfterOf(err))
 	case slackapi.Unknown, slackapi.Unsent:
 		p.failures++
-		p.pause = now.Add(backoff(p.failures))
+		p.pause = now.Add(p.jitter(backoff(p.failures)))
 	case slackapi.Refused:
 		p.failures = 0
 		if slackapi.Credential(err) {
@@ -129,12 +131,15 @@ func (p *pace) answered(method string, err error, now time.Time) {
 	}
 }
 
-// backoff doubles and jitters, so that many notifiers do not come back at the
-// same moment.
+// backoff doubles with every failure in a row.
 func backoff(failures int) time.Duration {
-	d := lastPause
 	if shift := failures - 1; shift < 10 {
-		d = min(firstPause<<shift, lastPause)
+		return min(firstPause<<shift, lastPause)
 	}
+	return lastPause
+}
+
+// spread keeps many notifiers from coming back at the same moment.
+func spread(d time.Duration) time.Duration {
 	return d/2 + rand.N(d/2+1) //nolint:gosec // spreads load, keeps no secret
 }

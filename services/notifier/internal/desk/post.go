@@ -131,6 +131,9 @@ func (d *Desk) send(ctx context.Context, t *track, e *entry, l letter) (time.Tim
 	if err != nil {
 		return time.Time{}, err
 	}
+	if d.late(e, now) {
+		return d.cfg.Now(), nil
+	}
 	if again {
 		d.metrics.duplicates.Add(ctx, 1)
 		d.logger.Warn("a post of unknown outcome is not in the history and is sent again", "run", t.id, "milestone", e.card.GetMilestone())
