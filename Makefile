@@ -19,7 +19,7 @@ CONCURRENT := ./internal/eventlog/... ./internal/engine ./internal/projection ./
 # else, of both modules.
 WHOLE = ./test/e2e/... ./test/faults/...
 LOAD  = ./test/load/...
-ALONE = $$(go list work | grep -v -e /test/e2e -e /test/faults -e /test/load)
+ALONE = $$(go list work | grep -v -e /test/e2e -e /test/faults -e /test/load -e /test/chaos)
 
 # How tests are printed; .ci/run names gotestsum here, which ends with a count.
 GOTEST ?= go test

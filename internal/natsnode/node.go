@@ -62,6 +62,10 @@ type Cluster struct {
 	Name   string
 	Listen string   // host:port for the other servers; port 0 for a free one
 	Routes []string // nats://host:port of the others
+	// Advertise is the host:port that the others are told instead of Listen, for
+	// servers that reach each other by other ways. Clients are then told of no
+	// server but those they know. Empty: Listen, and all of them.
+	Advertise string
 }
 
 // Node is a running server.
@@ -128,6 +132,7 @@ func (c Config) options() (*server.Options, error) {
 
 func (c Cluster) apply(opts *server.Options) (err error) {
 	opts.Cluster.Name = c.Name
+	opts.Cluster.Advertise, opts.Cluster.NoAdvertise = c.Advertise, c.Advertise != ""
 	if opts.Cluster.Host, opts.Cluster.Port, err = splitAddress(c.Listen); err != nil {
 		return err
 	}

@@ -3,7 +3,7 @@
 // NATS server as a process of its own. Steps of its configuration write down
 // when they start and end, so that what really happened is known from outside.
 //
-// It is for test/e2e, test/faults and test/browser alone; it says what is so, and the tests
+// It is for test/e2e, test/faults, test/chaos and test/browser alone; it says what is so, and the tests
 // say what should be. A test package calls Main from its TestMain.
 //
 // Invariants: every wait is for a condition and has an end; whatever a world

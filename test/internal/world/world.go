@@ -141,6 +141,17 @@ func (w *World) Up(args ...string) *Process {
 // Data is the folder of Up.
 func (w *World) Data() string { return filepath.Join(w.Dir, "data") }
 
+// Environment is what a process of this world needs to know, for one that is
+// started by somebody else.
+func (w *World) Environment() []string { return slices.Clone(w.env) }
+
+// Reach says where the API and the doors for Slack are, host:port, when somebody
+// else has started them.
+func (w *World) Reach(api, doors string) {
+	w.api.Store(api)
+	w.Slack.SetTarget("http://" + doors)
+}
+
 // at says where everything listens.
 func (w *World) at(url string) {
 	w.api.Store(strings.TrimPrefix(url, "http://"))

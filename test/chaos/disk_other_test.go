@@ -1,0 +1,14 @@
+//go:build !linux
+
+package chaos
+
+import (
+	"errors"
+	"path/filepath"
+)
+
+func mayMount() bool { return false }
+
+func (c *town) disk(name string) string { return filepath.Join(c.Dir, name) }
+
+func (c *town) fill(string, bool) error { return errors.New("no disk of its own") }
