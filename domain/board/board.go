@@ -25,7 +25,8 @@ type Live struct {
 	Request uint64
 	// Quarantined says why nothing is decided about the run any more.
 	Quarantined string
-	// Released: an operator has given its slot to others.
+	// Released: its slot was given to others, by an operator, or by the lane that
+	// saw its end before its history was damaged.
 	Released bool
 	// Into is the run that executes for this one, or takes its place, by a
 	// decision of the lane; empty: it is on its own.
@@ -240,6 +241,9 @@ func (b *Board) FoldLane(sequence uint64, c *eventv1.Commit) {
 			continue
 		}
 		ln.State = lane.Fold(ln.State, lane.At{Sequence: sequence, Time: c.GetTime().AsTime(), Actor: c.GetActor()}, e)
+		for _, id := range e.GetLaneGranted().GetFreed() {
+			b.freedDamaged(ln, id)
+		}
 		for _, id := range e.GetLaneGranted().GetRuns() {
 			b.grant(ln, id, sequence)
 		}
@@ -285,6 +289,13 @@ func (b *Board) release(ln *Lane, id string) {
 	}
 }
 
+// freedDamaged notes that the lane saw a run end whose own history is damaged.
+func (b *Board) freedDamaged(ln *Lane, id string) {
+	if l := b.live[id]; l != nil && l.Quarantined != "" {
+		b.release(ln, id)
+	}
+}
+
 // FoldConfig folds a commit of the configuration's subject.
 func (b *Board) FoldConfig(sequence uint64, c *eventv1.Commit) {
 	b.sequence = max(b.sequence, sequence)
@@ -296,14 +307,16 @@ func (b *Board) FoldConfig(sequence uint64, c *eventv1.Commit) {
 }
 
 // QuarantineRun stops all decisions about a run whose chain is broken. It keeps
-// its slot until an operator releases it.
+// its slot until an operator releases it. The first reason stays.
 func (b *Board) QuarantineRun(id, why string) {
 	l := b.live[id]
 	if l == nil {
 		l = &Live{State: run.State{ID: id}}
 		b.insert(id, l)
 	}
-	l.Quarantined = why
+	if l.Quarantined == "" {
+		l.Quarantined = why
+	}
 	if ln := b.lane(l.State.Plan.GetLane()); ln != nil {
 		ln.Queue.Remove(id)
 	}
@@ -311,7 +324,7 @@ func (b *Board) QuarantineRun(id, why string) {
 
 // QuarantineLane stops all grants of the lane whose name is known.
 func (b *Board) QuarantineLane(name, why string) {
-	if ln := b.lane(name); ln != nil {
+	if ln := b.lane(name); ln != nil && ln.Quarantined == "" {
 		ln.Quarantined = why
 	}
 }

@@ -70,7 +70,7 @@ func slotWord(l *Live) string {
 	case l.Grant == 0:
 		return ". It holds no slot"
 	case l.Released:
-		return ". An operator has released its slot"
+		return ". Its slot was given to others"
 	}
 	return ". It keeps its slot until an operator releases it (slipway release)"
 }

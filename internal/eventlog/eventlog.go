@@ -45,6 +45,9 @@ var (
 	// ErrUnavailable: the log cannot be reached. Nothing was read, and nothing
 	// was sent that could still land.
 	ErrUnavailable = errors.New("the log cannot be reached")
+	// ErrLost: the log ends before what it had delivered already: its store lost
+	// records. Whoever followed it must begin again.
+	ErrLost = errors.New("the log lost records at its end")
 	// ErrCorrupt: a record cannot be decoded, or the chain is broken.
 	ErrCorrupt = errors.New("the chain of commits is broken")
 )
@@ -75,12 +78,22 @@ type Log interface {
 	Last(ctx context.Context, subject string) (Record, error)
 	// Get returns the record with this sequence, or ErrNotFound.
 	Get(ctx context.Context, sequence uint64) (Record, error)
-	// Head returns the sequence of the last record of the log; 0 when empty.
+	// Head returns the sequence of the last record that can be read; 0 when there
+	// is none.
 	Head(ctx context.Context) (uint64, error)
-	// Follow calls each with every record above after, in order, without gaps
-	// or repeats, for as long as ctx lives. It survives interruptions of the
-	// connection. It returns ctx's error, or the first error of each.
+	// Follow calls each with every record above after, in order and without
+	// repeats, for as long as ctx lives. A sequence that is left out has no record
+	// that could be read: it was purged, or is lost. Follow survives interruptions
+	// of the connection. It returns ctx's error, the first error of each, or
+	// ErrLost.
 	Follow(ctx context.Context, after uint64, each func(Record) error) error
+}
+
+// Purger removes what was archived. Only the archiver has one.
+type Purger interface {
+	// Purge removes the records of subject with a sequence below before. A failure
+	// may leave any of them; repeating it changes nothing twice.
+	Purge(ctx context.Context, subject string, before uint64) error
 }
 
 // Hash is what the next commit of a subject names as prev_hash: SHA-256 over

@@ -1,5 +1,6 @@
 // Package projection keeps a board up to date with a log: it follows, verifies
-// every chain, quarantines what is broken and tells who waits for a change. The
+// every chain, quarantines what is broken, notes what is missing and tells who
+// waits for a change. The
 // orchestrator and the notifier each have one; engine is for deciding on one
 // aggregate. Invariant: a reader under Read sees whole commits only, and
 // everything up to Sequence.
@@ -8,6 +9,7 @@ package projection
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -36,6 +38,8 @@ type Projection struct {
 	board   *board.Board
 	chains  map[string]eventlog.Position // of subjects that can still change
 	follows uint64                       // sequence of the last record followed
+	gaps    gaps                         // sequences up to follows that had no record
+	broken  map[string]string            // subjects that are neither a run's nor a named lane's, with what is wrong
 
 	watchers  watchers
 	observers []func(Change)
@@ -44,7 +48,7 @@ type Projection struct {
 
 // New returns an empty projection of log, observed by observe unless that is nil.
 func New(log eventlog.Log, observe func(Change)) *Projection {
-	p := &Projection{log: log, board: board.New(), chains: map[string]eventlog.Position{}, caughtUp: make(chan struct{})}
+	p := &Projection{log: log, board: board.New(), chains: map[string]eventlog.Position{}, broken: map[string]string{}, caughtUp: make(chan struct{})}
 	if observe != nil {
 		p.Observe(observe)
 	}
@@ -94,6 +98,9 @@ func (p *Projection) Apply(rec eventlog.Record) {
 		p.mu.Unlock()
 		return
 	}
+	if rec.Sequence > p.follows+1 {
+		p.gaps.miss(p.follows+1, rec.Sequence-1)
+	}
 	change := p.fold(rec)
 	p.follows = rec.Sequence
 	observers := p.observers
@@ -118,12 +125,14 @@ func (p *Projection) fold(rec eventlog.Record) Change {
 	switch {
 	case topology.IsLaneSubject(rec.Subject):
 		change.Lane = p.foldLane(rec, broken)
-	case rec.Subject == topology.SubjectConfig && broken == nil:
+	case broken != nil:
+		p.broken[rec.Subject] = broken.Error()
+	case rec.Subject == topology.SubjectConfig:
 		change.Config = true
 		p.board.FoldConfig(rec.Sequence, rec.Commit)
-	case topology.IsScheduleSubject(rec.Subject) && broken == nil:
+	case topology.IsScheduleSubject(rec.Subject):
 		change.Schedule = p.board.FoldSchedule(rec.Sequence, rec.Commit)
-	case topology.IsRelaySubject(rec.Subject) && broken == nil:
+	case topology.IsRelaySubject(rec.Subject):
 		change.Relay = p.board.FoldRelay(rec.Sequence, rec.Commit)
 	}
 	return change
@@ -142,7 +151,13 @@ func (p *Projection) foldRun(id string, rec eventlog.Record, broken error) strin
 	if l.State.Status.Ended() {
 		delete(p.chains, rec.Subject)
 	}
-	return l.State.Plan.GetLane()
+	name := l.State.Plan.GetLane()
+	if len(p.broken) > 0 { // a lane is damaged whose name nobody knew then
+		if why := p.broken[topology.LaneSubject(name)]; why != "" {
+			p.board.QuarantineLane(name, why)
+		}
+	}
+	return name
 }
 
 func (p *Projection) foldLane(rec eventlog.Record, broken error) string {
@@ -156,6 +171,9 @@ func (p *Projection) foldLane(rec eventlog.Record, broken error) string {
 			name = ln.Name
 		}
 	})
+	if name == "" {
+		p.broken[rec.Subject] = broken.Error()
+	}
 	p.board.QuarantineLane(name, broken.Error())
 	return name
 }
@@ -173,7 +191,11 @@ func laneOf(c *eventv1.Commit) string {
 
 // verify checks the record against the end of its chain and moves that on.
 func (p *Projection) verify(rec eventlog.Record) error {
-	if err := p.chains[rec.Subject].Verify(rec); err != nil {
+	at := p.chains[rec.Subject]
+	if err := at.Verify(rec); err != nil {
+		if lost := rec.Commit.GetVersion() - at.Version - 1; rec.Commit.GetVersion() > at.Version+1 {
+			p.gaps.attribute(at.Sequence, rec.Sequence, lost)
+		}
 		return err
 	}
 	p.chains[rec.Subject] = rec.Position()
@@ -200,6 +222,28 @@ func (p *Projection) Sequence() uint64 {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return p.follows
+}
+
+// Damage is what the log shows of records that are lost or altered, beside the
+// runs and lanes that are quarantined for it.
+type Damage struct {
+	// Missing are sequences of which there is no record and that nothing purged.
+	// Whose they were the log does not say where they were the last of a chain.
+	Missing []Range
+	// Broken are other subjects whose chain is broken, with what is wrong. Nothing
+	// behind the break counts.
+	Broken map[string]string
+}
+
+// maxMissing bounds the spans that Damage lists.
+const maxMissing = 20
+
+// Damage returns what is known up to Sequence. Purges are announced behind the
+// gap that they leave, so that it is complete only at the head of the log.
+func (p *Projection) Damage() Damage {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return Damage{Missing: p.gaps.ranges(maxMissing), Broken: maps.Clone(p.broken)}
 }
 
 // WaitFor returns when everything up to sequence is folded, or with ctx's error.

@@ -225,3 +225,55 @@ func TestCommitsThatThisVersionDoesNotUnderstandStopNothing(t *testing.T) {
 		}
 	})
 }
+
+// A record that is gone from the middle of a chain is known to be that chain's;
+// one from the end is known by its sequence alone.
+func TestMissingRecordsAreNamed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		bad, quiet := w.request("bad"), w.request("quiet")
+		lost := w.append(topology.RunSubject(bad), nil, cancelEvent())
+		w.append(topology.RunSubject(bad), nil, cancelEvent())
+		last := w.append(topology.RunSubject(quiet), nil, cancelEvent())
+		w.request("later")
+		w.log.Lose(lost)
+		w.log.Lose(last)
+		again := projection.New(w.log, nil)
+		ctx, cancel := context.WithCancel(w.t.Context())
+		done := make(chan error, 1)
+		go func() { done <- again.Run(ctx, func() {}) }()
+		<-again.CaughtUp()
+		damage := again.Damage()
+		if len(damage.Missing) != 1 || damage.Missing[0] != (projection.Range{First: last, Last: last}) || len(damage.Broken) != 0 {
+			t.Errorf("missing: %+v", damage)
+		}
+		again.Read(func(b *board.Board) {
+			if l, _ := b.Live(bad); l.Quarantined == "" {
+				t.Error("a run with a hole in its chain is not quarantined")
+			}
+			if l, _ := b.Live(quiet); l.Quarantined != "" {
+				t.Errorf("its neighbour: %s", l.Quarantined)
+			}
+		})
+		cancel()
+		<-done
+	})
+}
+
+// A lane is quarantined although its name comes later, and what is neither a run
+// nor a lane is named by its subject.
+func TestDamageOfOtherSubjectsIsNamed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		spoil := func(c *eventv1.Commit) { c.PrevHash = []byte("other") }
+		w.append(topology.LaneSubject("a lane"), spoil, &eventv1.Event{})
+		w.append(topology.SubjectConfig, spoil, &eventv1.Event{})
+		w.request("a")
+		w.Read(func(b *board.Board) {
+			if ln, _ := b.Lane("a lane"); ln.Quarantined == "" {
+				t.Error("the lane is not quarantined")
+			}
+		})
+		if d := w.Damage(); d.Broken[topology.SubjectConfig] == "" {
+			t.Errorf("the configuration's damage is not named: %+v", d)
+		}
+	})
+}

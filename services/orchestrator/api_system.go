@@ -29,7 +29,7 @@ func (a *systemAPI) Doctor(ctx context.Context, _ *apiv1.DoctorRequest) (*apiv1.
 	ctx, cancel := context.WithTimeout(ctx, doctorWait)
 	defer cancel()
 	out := &apiv1.DoctorResponse{}
-	for _, check := range []func(context.Context) []*apiv1.Check{a.streams, a.usage, a.clock, a.config, a.runners, a.quarantine, a.dead, a.logs} {
+	for _, check := range []func(context.Context) []*apiv1.Check{a.streams, a.usage, a.clock, a.config, a.runners, a.history, a.dead, a.logs} {
 		out.Checks = append(out.Checks, check(ctx)...)
 	}
 	for _, check := range a.o.deps.Checks {
@@ -125,26 +125,6 @@ func (a *systemAPI) runners(context.Context) []*apiv1.Check {
 	var out []*apiv1.Check
 	for _, l := range leases {
 		out = append(out, good("runners", fmt.Sprintf("%s on %s: %d of %d busy, pools %v", l.GetHolder(), l.GetHost(), l.GetRunning(), l.GetCapacity(), l.GetPools())))
-	}
-	return out
-}
-
-func (a *systemAPI) quarantine(context.Context) []*apiv1.Check {
-	var out []*apiv1.Check
-	a.o.proj.Read(func(b *board.Board) {
-		b.Each(func(l *board.Live) {
-			if l.Quarantined != "" {
-				out = append(out, bad("history", "run "+l.State.ID+" is quarantined: "+l.Quarantined, "its slot stays taken; restore the stream from a backup"))
-			}
-		})
-		b.Lanes(func(ln *board.Lane) {
-			if ln.Quarantined != "" {
-				out = append(out, bad("history", "lane "+ln.Name+" is quarantined: "+ln.Quarantined, "nothing starts there; restore the stream from a backup"))
-			}
-		})
-	})
-	if len(out) == 0 {
-		out = append(out, good("history", "every chain is whole"))
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 	"github.com/slipway-hq/slipway/internal/eventlog/jetlog"
 	"github.com/slipway-hq/slipway/internal/lease"
+	"github.com/slipway-hq/slipway/internal/natsnode"
 	"github.com/slipway-hq/slipway/internal/natsnode/natsnodetest"
 	"github.com/slipway-hq/slipway/internal/topology"
 )
@@ -32,7 +34,14 @@ type service struct {
 
 func startService(t *testing.T) *service {
 	t.Helper()
-	node := natsnodetest.One(t)
+	s, stop := startServiceOn(t, natsnodetest.One(t))
+	t.Cleanup(stop)
+	return s
+}
+
+// startServiceOn starts the service on a server; stop returns when it has ended.
+func startServiceOn(t *testing.T, node *natsnode.Node) (s *service, stop func()) {
+	t.Helper()
 	js := natsnodetest.Connect(t, node)
 	if err := topology.Ensure(t.Context(), js, topology.Topology(1, topology.LimitsFor(1<<30))); err != nil {
 		t.Fatal(err)
@@ -41,7 +50,7 @@ func startService(t *testing.T) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &service{file: filepath.Join(t.TempDir(), "slipway.yaml")}
+	s = &service{file: filepath.Join(t.TempDir(), "slipway.yaml")}
 	s.write(t, testConfig)
 	s.Orchestrator, err = New(Config{File: s.file, Replicas: 1}, Deps{
 		Log: log, Conn: js.Conn(), Holder: "test", Timing: lease.DefaultTiming(), Logger: slog.New(slog.DiscardHandler),
@@ -53,7 +62,7 @@ func startService(t *testing.T) *service {
 	ctx, cancel := context.WithCancel(t.Context())
 	done, ready := make(chan error, 1), make(chan struct{})
 	go func() { done <- s.Run(ctx, func() { close(ready) }) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
@@ -63,9 +72,10 @@ func startService(t *testing.T) *service {
 	case <-ready:
 	case err := <-done:
 		done <- err
-		t.Fatal(err)
+		stop()
+		t.Fatal("not ready")
 	}
-	return s
+	return s, stop
 }
 
 func (s *service) write(t *testing.T, text string) {

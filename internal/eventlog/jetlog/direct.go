@@ -65,6 +65,12 @@ func (l *Log) direct(ctx context.Context, request directRequest) (eventlog.Recor
 	return directRecord(answer)
 }
 
+// next returns the first sequence from at on that has a record.
+func (l *Log) next(ctx context.Context, at uint64) (uint64, error) {
+	rec, err := l.direct(ctx, directRequest{Seq: at, NextFor: ">"})
+	return rec.Sequence, err
+}
+
 // ask returns the answer to a request for one record.
 func (l *Log) ask(ctx context.Context, request directRequest) (*nats.Msg, error) {
 	body, err := json.Marshal(request)

@@ -102,6 +102,7 @@ type follower struct {
 	log  *Log
 	last uint64 // sequence of the last record delivered
 	each func(eventlog.Record) error
+	back time.Time // since when the log has ended before last; zero: it does not
 
 	consumer  string
 	inbox     string // prefix of the pulls' reply subjects
@@ -130,7 +131,10 @@ func (f *follower) run(ctx context.Context) error {
 		return fmt.Errorf("%w: subscribe: %w", errDoubt, err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails only when the connection is gone
-	if err := f.start(ctx); err != nil {
+	switch err := f.start(ctx); {
+	case errors.Is(err, eventlog.ErrLost):
+		return err
+	case err != nil:
 		return fmt.Errorf("%w: %w", errDoubt, err)
 	}
 	defer f.stop()
@@ -149,7 +153,7 @@ func (f *follower) run(ctx context.Context) error {
 		if strings.HasPrefix(m.Subject, f.inbox) {
 			err = f.status(m)
 		} else {
-			err = f.deliver(m)
+			err = f.deliver(ctx, m)
 		}
 		if err != nil {
 			return err
@@ -172,10 +176,38 @@ func (f *follower) start(ctx context.Context) error {
 		Replicas:          1,
 		InactiveThreshold: inactive,
 	}
+	if err := f.whole(bound); err != nil {
+		return err
+	}
 	if _, err := f.log.js.CreateConsumer(bound, f.log.stream, config); err != nil {
 		return fmt.Errorf("make a consumer: %w", err)
 	}
 	return nil
+}
+
+// lostAfter is how long a log may end before what it has delivered: a new leader
+// may not have applied all that is committed yet, for the time of an election.
+const lostAfter = 20 * time.Second
+
+// whole checks that the log still holds what it has delivered. One that lost its
+// end would give new records old sequences, which a follower never asks for.
+func (f *follower) whole(ctx context.Context) error {
+	if f.last == 0 {
+		return nil
+	}
+	end, err := f.log.end(ctx)
+	switch {
+	case err != nil:
+		return err
+	case end >= f.last:
+		f.back = time.Time{}
+		return nil
+	case f.back.IsZero():
+		f.back = time.Now()
+	case time.Since(f.back) > lostAfter:
+		return fmt.Errorf("record %d was delivered, and %d is now the last: %w", f.last, end, eventlog.ErrLost)
+	}
+	return fmt.Errorf("record %d was delivered, and %d is the last", f.last, end)
 }
 
 // stop removes the consumer without waiting; the server would do so itself
@@ -254,7 +286,7 @@ func (f *follower) ended(inbox string) error {
 }
 
 // deliver hands one record to each, if it is the next.
-func (f *follower) deliver(m *nats.Msg) error {
+func (f *follower) deliver(ctx context.Context, m *nats.Msg) error {
 	at, ok := parseDelivery(m.Reply)
 	switch {
 	case !ok:
@@ -264,9 +296,11 @@ func (f *follower) deliver(m *nats.Msg) error {
 	case at.sequence <= f.last:
 		return fmt.Errorf("%w: record %d after %d", errDoubt, at.sequence, f.last)
 	case at.sequence != f.last+1 && f.delivered > 0:
-		// Sequences of this log have no holes but those an archiver made. Ask
-		// again: what a fresh consumer delivers first is what there is.
-		return fmt.Errorf("%w: record %d after %d", errDoubt, at.sequence, f.last)
+		// Sequences of this log have no holes but those that an archiver or damage
+		// made. Ask another way.
+		if next, err := f.log.next(ctx, f.last+1); err != nil || next != at.sequence {
+			return fmt.Errorf("%w: record %d after %d, where a read finds %d: %w", errDoubt, at.sequence, f.last, next, err)
+		}
 	}
 	f.delivered = at.count
 	if err := f.each(eventlog.Decode(m.Subject, at.sequence, time.Unix(0, at.nanos).UTC(), m.Data)); err != nil {

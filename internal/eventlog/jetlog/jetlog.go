@@ -51,7 +51,10 @@ type Option func(*Log)
 // Follow otherwise keeps to itself.
 func WithLogger(logger *slog.Logger) Option { return func(l *Log) { l.logger = logger } }
 
-var _ eventlog.Log = (*Log)(nil)
+var (
+	_ eventlog.Log    = (*Log)(nil)
+	_ eventlog.Purger = (*Log)(nil)
+)
 
 // New returns the log in stream, over nc, which must have been made with
 // nats.ReconnectBufSize(-1): else New returns ErrBuffering. The Log needs no
@@ -121,9 +124,60 @@ func (l *Log) Head(ctx context.Context) (uint64, error) {
 	rec, err := l.direct(ctx, directRequest{LastFor: ">"})
 	switch {
 	case errors.Is(err, eventlog.ErrNotFound):
-		return 0, nil
+		return l.lastReadable(ctx)
 	case err != nil:
 		return 0, fmt.Errorf("read the head: %w", err)
 	}
 	return rec.Sequence, nil
+}
+
+// maxUnreadable bounds how many records in a row at the end of the log may be
+// damaged for its head still to be found.
+const maxUnreadable = 1000
+
+// lastReadable finds the head of a log whose last record is damaged or deleted:
+// the server then answers as if it were empty.
+func (l *Log) lastReadable(ctx context.Context) (uint64, error) {
+	end, err := l.end(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the head: %w", err)
+	}
+	for at := end; at > 0 && end-at < maxUnreadable; at-- {
+		rec, err := l.direct(ctx, directRequest{Seq: at})
+		if err == nil {
+			return rec.Sequence, nil
+		}
+		if !errors.Is(err, eventlog.ErrNotFound) {
+			return 0, fmt.Errorf("read the head: %w", err)
+		}
+	}
+	if end > maxUnreadable {
+		return 0, fmt.Errorf("read the head: the last %d records before %d: %w", maxUnreadable, end, eventlog.ErrCorrupt)
+	}
+	return 0, nil
+}
+
+// end is the last sequence that the stream ever gave.
+func (l *Log) end(ctx context.Context) (uint64, error) {
+	ctx, cancel := l.readContext(ctx)
+	defer cancel()
+	stream, err := l.js.Stream(ctx, l.stream)
+	if err != nil {
+		return 0, unavailable(ctx, err)
+	}
+	return stream.CachedInfo().State.LastSeq, nil
+}
+
+// Purge implements eventlog.Purger.
+func (l *Log) Purge(ctx context.Context, subject string, before uint64) error {
+	ctx, cancel := l.readContext(ctx)
+	defer cancel()
+	stream, err := l.js.Stream(ctx, l.stream)
+	if err == nil {
+		err = stream.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(before))
+	}
+	if err != nil {
+		return fmt.Errorf("purge %s before %d: %w", subject, before, unavailable(ctx, err))
+	}
+	return nil
 }

@@ -50,3 +50,13 @@ func TestALostRecordIsSeen(t *testing.T) {
 		t.Errorf("got error %v", err)
 	}
 }
+
+func TestPurge(t *testing.T) {
+	nc := connect(t, single(t, false).ClientURL())
+	log := newLog(t, nc, eventsConfig(1))
+	eventlogtest.RunPurge(t, log, func(sequence uint64) {
+		if err := events(t, nc).DeleteMsg(t.Context(), sequence); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

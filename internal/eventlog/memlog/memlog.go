@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 // Log is an eventlog.Log in memory. Make it with New.
 type Log struct {
 	mu        sync.Mutex
-	records   []eventlog.Record // index i holds sequence i+1
+	records   []eventlog.Record // index i holds sequence i+1; sequence 0: it is gone
 	subjects  map[string][]int  // indices into records, in order
 	grown     chan struct{}     // closed and replaced at every append
 	size      int
@@ -32,7 +33,10 @@ type Log struct {
 	attempted int
 }
 
-var _ eventlog.Log = (*Log)(nil)
+var (
+	_ eventlog.Log    = (*Log)(nil)
+	_ eventlog.Purger = (*Log)(nil)
+)
 
 // New returns an empty log. Inside a synctest bubble it must be made there.
 func New() *Log {
@@ -139,7 +143,7 @@ func (l *Log) Get(ctx context.Context, sequence uint64) (eventlog.Record, error)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if sequence == 0 || sequence > uint64(len(l.records)) {
+	if sequence == 0 || sequence > uint64(len(l.records)) || l.records[sequence-1].Sequence == 0 {
 		return eventlog.Record{}, fmt.Errorf("read record %d: %w", sequence, eventlog.ErrNotFound)
 	}
 	return l.records[sequence-1], nil
@@ -152,7 +156,47 @@ func (l *Log) Head(ctx context.Context) (uint64, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return uint64(len(l.records)), nil
+	for i := len(l.records) - 1; i >= 0; i-- {
+		if l.records[i].Sequence != 0 {
+			return l.records[i].Sequence, nil
+		}
+	}
+	return 0, nil
+}
+
+// Purge implements eventlog.Purger.
+func (l *Log) Purge(ctx context.Context, subject string, before uint64) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("purge %s: %w", subject, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.remove(func(rec eventlog.Record) bool { return rec.Subject == subject && rec.Sequence < before })
+	return nil
+}
+
+// Lose removes one record, as damage does.
+func (l *Log) Lose(sequence uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.remove(func(rec eventlog.Record) bool { return rec.Sequence == sequence })
+}
+
+// remove takes records out of a copy: followers read without the lock. The
+// caller holds mu.
+func (l *Log) remove(gone func(eventlog.Record) bool) {
+	l.records = slices.Clone(l.records)
+	for i, rec := range l.records {
+		if rec.Sequence == 0 || !gone(rec) {
+			continue
+		}
+		l.size -= len(rec.Data)
+		l.records[i] = eventlog.Record{}
+		indices := slices.DeleteFunc(slices.Clone(l.subjects[rec.Subject]), func(other int) bool { return other == i })
+		if l.subjects[rec.Subject] = indices; len(indices) == 0 {
+			delete(l.subjects, rec.Subject)
+		}
+	}
 }
 
 // Follow implements eventlog.Log.
@@ -160,13 +204,16 @@ func (l *Log) Follow(ctx context.Context, after uint64, each func(eventlog.Recor
 	for {
 		fresh, grown := l.since(after)
 		for _, rec := range fresh {
+			after++
 			if ctx.Err() != nil {
 				return ctx.Err()
+			}
+			if rec.Sequence == 0 {
+				continue
 			}
 			if err := each(rec); err != nil {
 				return err
 			}
-			after = rec.Sequence
 		}
 		if len(fresh) > 0 {
 			continue

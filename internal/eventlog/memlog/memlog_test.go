@@ -91,3 +91,8 @@ func TestALaggingReadHidesTheLastRecords(t *testing.T) {
 	}
 	eventlogtest.Grow(t, log, "ev.test.lag", at, 1) // the truth still compares
 }
+
+func TestPurge(t *testing.T) {
+	log := memlog.New()
+	eventlogtest.RunPurge(t, log, log.Lose)
+}
