@@ -16,9 +16,10 @@ import (
 )
 
 // The simulation runs the real minds of several orchestrators (clerk, desk,
-// dispatcher, engine, projection and board), with models of runners around
-// them, over a log in memory. It lies here and not in the module of tests
-// because those minds are nobody else's. Whatever touches the log stops at a
+// dispatcher, engine, projection and board) and of runners (domain/holder), over
+// a log in memory. It lies here and not in the module of tests because the minds
+// of the orchestrator are nobody else's; that of notifiers has a simulation of
+// its own in services/notifier/internal/desk. Whatever touches the log stops at a
 // port; one seed decides who goes on, what fails, what lands late, who dies, and
 // what time it is.
 

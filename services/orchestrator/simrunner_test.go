@@ -8,15 +8,16 @@ import (
 	"slices"
 	"time"
 
+	"github.com/slipway-hq/slipway/domain/holder"
 	"github.com/slipway-hq/slipway/domain/run"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 	"github.com/slipway-hq/slipway/internal/engine"
 	"github.com/slipway-hq/slipway/internal/topology"
 )
 
-// simRunner is a model of a runner: it takes hints, claims, and puts what becomes
-// of steps into the log under its fence. The real one's mind is its own secret;
-// this one decides alike, and dies, freezes and wakes up late.
+// simRunner is a model of a runner's hands around its real mind: it takes hints,
+// claims, and puts what becomes of steps into the log under its fence; it dies,
+// freezes and wakes up late.
 type simRunner struct {
 	process
 	starts      int
@@ -201,38 +202,35 @@ func (r *simRunner) step(s *sim, id string, h *simHold) {
 	})
 }
 
-// nextCommand is what the holder of a claim does next; nil: it waits.
+// nextCommand is what the holder of a claim commits next, by the mind of real
+// runners; fate is what becomes of commands and probes. Nil: it waits.
 func nextCommand(st *run.State, fence uint64, fate int, now time.Time) run.Command {
-	step := st.Current()
-	if st.Status.Ended() || int(step) == len(st.Steps) {
+	switch a := holder.Next(*st, fence, now).(type) {
+	case holder.Commit:
+		return a.Command
+	case holder.Execute:
+		return executed(st, a, fence, fate, now)
+	case holder.Probe:
+		if fate%2 == 0 {
+			return run.FinishStep{Fence: fence, Step: a.Step, Attempt: a.Attempt, Confirmed: true, Now: now}
+		}
+		return run.BeginAttempt{Fence: fence, Step: a.Step, Now: now}
+	default:
 		return nil
 	}
-	s := &st.Steps[step]
-	fail := run.FailStep{Fence: fence, Step: step, Attempt: s.Attempts, Cause: eventv1.StepFailed_CAUSE_EXIT, ExitCode: 1, Error: "exit code 1", Now: now}
+}
+
+func executed(st *run.State, a holder.Execute, fence uint64, fate int, now time.Time) run.Command {
 	switch {
-	case st.Stopping() && s.Status == run.StepRunning:
-		fail.Cause = eventv1.StepFailed_CAUSE_STOPPED
-		return fail
-	case st.Stopping():
-		return run.Stop{Fence: fence, Now: now}
-	case s.Status == run.StepRunning && fate < 75:
-		return run.FinishStep{Fence: fence, Step: step, Attempt: s.Attempts, Now: now}
-	case s.Status == run.StepRunning && fate < 80:
-		return run.FinishStep{Fence: fence, Step: step, Attempt: s.Attempts, Release: "it drains", Now: now}
-	case s.Status == run.StepRunning && fate < 83:
+	case fate < 75:
+		return run.FinishStep{Fence: fence, Step: a.Step, Attempt: a.Attempt, Now: now}
+	case fate < 80:
+		return run.FinishStep{Fence: fence, Step: a.Step, Attempt: a.Attempt, Release: "it drains", Now: now}
+	case fate < 83:
 		return run.Release{Fence: fence, Reason: "it drains", Now: now}
-	case s.Status == run.StepRunning:
-		fail.Final = fate > 96
-		return fail
-	case st.Question != nil && st.Question.Answer == eventv1.StepAnswered_ANSWER_DONE:
-		return run.FinishStep{Fence: fence, Step: step, Attempt: s.Attempts, Confirmed: true, Now: now}
-	case st.Question != nil && st.Question.Answer == eventv1.StepAnswered_ANSWER_FAIL, st.Question != nil && !now.Before(st.Question.Deadline):
-		fail.Final = true
-		return fail
-	case st.Question != nil && st.Question.Answer == eventv1.StepAnswered_ANSWER_UNSPECIFIED, s.Status == run.StepWaiting && now.Before(s.RetryAt):
-		return nil
-	case s.Interrupted && st.Question == nil && fate%2 == 0 && st.Plan.GetSteps()[step].GetResume() == eventv1.Step_RESUME_PROBE:
-		return run.FinishStep{Fence: fence, Step: step, Attempt: s.Attempts, Confirmed: true, Now: now}
 	}
-	return run.BeginAttempt{Fence: fence, Step: step, Now: now}
+	return run.FailStep{
+		Fence: fence, Step: a.Step, Attempt: a.Attempt, Cause: eventv1.StepFailed_CAUSE_EXIT, ExitCode: 1, Error: "exit code 1",
+		Final: fate > 96, Now: now,
+	}
 }

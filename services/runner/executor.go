@@ -3,13 +3,13 @@ package runner
 import (
 	"context"
 
+	"github.com/slipway-hq/slipway/domain/holder"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
-	"github.com/slipway-hq/slipway/services/runner/internal/mind"
 	"github.com/slipway-hq/slipway/services/runner/internal/step"
 )
 
 // NoExit is the exit code of a command that did not exit by itself.
-const NoExit = mind.NoExit
+const NoExit = holder.NoExit
 
 // ErrAbandon, as the cause of an executor's context, ends the attempt at once:
 // the runner has lost its right to work, or its drain time is over. An executor

@@ -13,12 +13,12 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/slipway-hq/slipway/domain/holder"
 	"github.com/slipway-hq/slipway/domain/run"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 	"github.com/slipway-hq/slipway/internal/engine"
 	"github.com/slipway-hq/slipway/internal/eventlog"
 	"github.com/slipway-hq/slipway/internal/topology"
-	"github.com/slipway-hq/slipway/services/runner/internal/mind"
 )
 
 const (
@@ -90,23 +90,23 @@ func (h *hold) work(ctx context.Context) ending {
 	for {
 		var err error
 		switch a := h.next().(type) {
-		case mind.Done:
+		case holder.Done:
 			s := h.handle.State()
 			h.log.Info("run ended", "run", h.run, "status", s.Status.String(), "reason", s.Reason)
 			return ended
-		case mind.Lost:
+		case holder.Lost:
 			if h.released {
 				return released
 			}
 			h.log.Warn("the claim of a run was taken away", "run", h.run, "fence", h.fence)
 			return lost
-		case mind.Execute:
+		case holder.Execute:
 			err = h.execute(ctx, a.Step, a.Attempt, false)
-		case mind.Probe:
+		case holder.Probe:
 			err = h.execute(ctx, a.Step, a.Attempt, true)
-		case mind.Wait:
+		case holder.Wait:
 			err = h.wait(ctx, a.Until)
-		case mind.Commit:
+		case holder.Commit:
 			err = h.apply(ctx, a.Command)
 		}
 		if err != nil {
@@ -115,24 +115,24 @@ func (h *hold) work(ctx context.Context) ending {
 	}
 }
 
-// next is the mind's word, unless the runner drains and nothing of the run is
+// next is what a holder does, unless the runner drains and nothing of the run is
 // under way.
-func (h *hold) next() mind.Action {
+func (h *hold) next() holder.Action {
 	now := time.Now()
-	action := mind.Next(h.handle.State(), h.fence, now)
+	action := holder.Next(h.handle.State(), h.fence, now)
 	if !isClosed(h.draining) {
 		return action
 	}
 	switch a := action.(type) {
-	case mind.Wait, mind.Probe:
-	case mind.Commit:
+	case holder.Wait, holder.Probe:
+	case holder.Commit:
 		if _, begin := a.Command.(run.BeginAttempt); !begin {
 			return action
 		}
 	default:
 		return action
 	}
-	return mind.Commit{Command: run.Release{Fence: h.fence, Reason: reasonDrain, Now: now}}
+	return holder.Commit{Command: run.Release{Fence: h.fence, Reason: reasonDrain, Now: now}}
 }
 
 const (
@@ -198,7 +198,7 @@ func (h *hold) execute(ctx context.Context, at, number uint32, probe bool) error
 		return h.abandoned(ctx)
 	}
 	if err != nil {
-		result = Result{Failure: eventv1.StepFailed_CAUSE_SETUP, ExitCode: mind.NoExit, Error: err.Error()}
+		result = Result{Failure: eventv1.StepFailed_CAUSE_SETUP, ExitCode: holder.NoExit, Error: err.Error()}
 	}
 	if !result.OK() {
 		span.SetStatus(codes.Error, result.Error)

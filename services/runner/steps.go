@@ -15,8 +15,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/slipway-hq/slipway/domain/holder"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
-	"github.com/slipway-hq/slipway/services/runner/internal/mind"
 	"github.com/slipway-hq/slipway/services/runner/internal/objects"
 	"github.com/slipway-hq/slipway/services/runner/internal/step"
 	"github.com/slipway-hq/slipway/services/runner/internal/workspace"
@@ -141,7 +141,7 @@ func setupFailed(ctx context.Context, source *eventv1.SourceResolved, err error)
 		return Result{}, ErrAbandon
 	}
 	final := errors.Is(err, workspace.ErrSource) || errors.Is(err, workspace.ErrRef) || errors.Is(err, workspace.ErrEscapes) || errors.Is(err, step.ErrSpec)
-	return Result{Failure: eventv1.StepFailed_CAUSE_SETUP, ExitCode: mind.NoExit, Error: err.Error(), Final: final, Source: source}, nil
+	return Result{Failure: eventv1.StepFailed_CAUSE_SETUP, ExitCode: holder.NoExit, Error: err.Error(), Final: final, Source: source}, nil
 }
 
 const (

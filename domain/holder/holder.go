@@ -1,10 +1,10 @@
-// Package mind says what the holder of a claim does next. It is pure: it looks
+// Package holder says what the holder of a claim does next. It is pure: it looks
 // at the state of a run, the fence and the time, and starts nothing; the runner
 // obeys it, and domain/run decides what becomes of the outcome.
 //
 // Invariants: an attempt is only started when the state says that it was opened
 // under this very fence; a run that is to stop is never started further.
-package mind
+package holder
 
 import (
 	"fmt"
