@@ -70,6 +70,7 @@ func TestOnlyWhoWritesASubjectMay(t *testing.T) {
 		topology.WorkSubject("default", "d-1"):    {orchestrator},
 		topology.AnswerSubject("a", "b"):          {orchestrator},
 		topology.NudgeSubject("a"):                {orchestrator},
+		topology.OfferSubject("a"):                {orchestrator},
 		topology.DeadSubject("orchestrator", "x"): {orchestrator},
 		topology.LogSubject("d-1", 1, 1, 1):       {runner},
 		topology.LeaseSubject("runner.a"):         {runner},
@@ -89,7 +90,7 @@ func TestOnlyWhoWritesASubjectMay(t *testing.T) {
 		}
 	}
 	for subject, want := range map[string]string{
-		topology.SubjectQuery: orchestrator, topology.AnswerSubject("a", "b"): ingress, topology.NudgeSubject("a"): runner,
+		topology.SubjectQuery: orchestrator, topology.AnswerSubject("a", "b"): ingress, topology.NudgeSubject("a"): runner, topology.OfferSubject("a"): runner,
 	} {
 		for name, p := range all {
 			if may := slices.ContainsFunc(p.Subscribe.Allow, func(pattern string) bool { return matches(pattern, subject) }); may != (name == want) {
@@ -109,7 +110,7 @@ func TestNothingIsPermittedThatDoesNotExist(t *testing.T) {
 		streams[s.Name] = true
 		subjects = append(subjects, s.Subjects...)
 	}
-	subjects = append(subjects, topology.SubjectQuery, topology.AnswerSubject("a", "b"), topology.NudgeSubject("a"))
+	subjects = append(subjects, topology.SubjectQuery, topology.AnswerSubject("a", "b"), topology.NudgeSubject("a"), topology.OfferSubject("a"))
 	for name, p := range users(t) {
 		for _, pattern := range p.Publish.Allow {
 			if !exists(pattern, streams, subjects) {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/slipway-hq/slipway/domain/roster"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 )
 
@@ -35,7 +37,7 @@ func (g *Globals) printRunners(runners []*apiv1.Runner, now time.Time) {
 		g.printf("No runner is alive: what is granted waits for one. Start one with the pool that it waits for.\n")
 		return
 	}
-	t := table{head: []string{"RUNNER", "HOST", "POOLS", "BUSY", "LEASE", "VERSION", "RUNS"}}
+	t := table{head: []string{"RUNNER", "HOST", "POOLS", "LABELS", "BUSY", "LEASE", "VERSION", "RUNS"}}
 	for _, r := range runners {
 		busy := fmt.Sprintf("%d of %d", len(r.GetRuns()), r.GetCapacity())
 		if r.GetDraining() {
@@ -46,7 +48,8 @@ func (g *Globals) printRunners(runners []*apiv1.Runner, now time.Time) {
 			runs = append(runs, run.GetShortId())
 		}
 		lease := max(0, now.Sub(r.GetRenewed().AsTime())).Round(time.Second).String() + " old"
-		t.add(text(r.GetIncarnation()), text(r.GetHost()), text(strings.Join(r.GetPools(), " ")), text(busy), text(lease), text(r.GetVersion()), text(strings.Join(runs, " ")))
+		name := cmp.Or(r.GetName(), r.GetHost())
+		t.add(text(name), text(r.GetHost()), text(strings.Join(r.GetPools(), " ")), text(roster.Text(r.GetLabels())), text(busy), text(lease), text(r.GetVersion()), text(strings.Join(runs, " ")))
 	}
 	t.write(g.out, g.outPaint())
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/domain/identity"
 	"github.com/slipway-hq/slipway/domain/lane"
+	"github.com/slipway-hq/slipway/domain/roster"
 	"github.com/slipway-hq/slipway/domain/run"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
@@ -245,7 +246,7 @@ func TestReasonsNameWhoStandsInTheWay(t *testing.T) {
 		}
 	}
 	l, _ := w.board.Live(w.ids[0])
-	none := w.board.Show(l, board.World{Now: w.now, Runners: func(string) int { return 0 }})
+	none := w.board.Show(l, board.World{Now: w.now, Runners: func() ([]roster.Runner, bool) { return nil, true }})
 	if !strings.HasPrefix(none.Reason, "no runner of pool default is connected") {
 		t.Errorf("without a runner: %q", none.Reason)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/slipway-hq/slipway/domain/lane"
+	"github.com/slipway-hq/slipway/domain/roster"
 	"github.com/slipway-hq/slipway/domain/run"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
@@ -12,8 +13,8 @@ import (
 // World is what a reason depends on beside the log.
 type World struct {
 	Now time.Time
-	// Runners says how many runners of a pool are alive; nil or -1: not known.
-	Runners func(pool string) int
+	// Runners says who is alive, if that is known; nil: it is not.
+	Runners func() (alive []roster.Runner, known bool)
 	// Settings are those of a lane by the configuration in force; nil: the
 	// plan's own.
 	Settings func(lane string) *eventv1.LaneSettings
@@ -94,15 +95,38 @@ func held(s *run.State) string {
 }
 
 func runnerReason(s *run.State, w World) string {
-	pool := s.Plan.GetPool()
+	needs := roster.Of(s.Plan)
 	lost := ""
 	if !s.Started.IsZero() {
 		lost = "its runner went away; "
 	}
-	if w.Runners != nil && w.Runners(pool) == 0 {
-		return fmt.Sprintf("%sno runner of pool %s is connected: start one with that pool", lost, pool)
+	if why := missing(needs, w); why != "" {
+		return lost + why
 	}
-	return fmt.Sprintf("%swaiting for a free runner of pool %s", lost, pool)
+	if needs.Runner != "" {
+		return fmt.Sprintf("%swaiting for room on %s", lost, needs)
+	}
+	return fmt.Sprintf("%swaiting for a free runner of %s", lost, needs)
+}
+
+// missing is why nobody who is alive will take a run, and what to do about it.
+func missing(needs roster.Needs, w World) string {
+	if w.Runners == nil {
+		return ""
+	}
+	alive, known := w.Runners()
+	why := roster.Missing(needs, alive)
+	switch {
+	case !known || why == "":
+		return ""
+	case needs.Runner != "":
+		return why + ": slipway runners shows who is"
+	case len(needs.Labels) > 0:
+		return why + ": start one with them"
+	case needs.Pool == roster.AnyPool:
+		return why + ": start one"
+	}
+	return why + ": start one with that pool"
 }
 
 func (b *Board) queued(l *Live, w World) Shown {

@@ -1,12 +1,14 @@
 package pipeline
 
 import (
+	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/slipway-hq/slipway/domain/grammar"
+	"github.com/slipway-hq/slipway/domain/roster"
 )
 
 // Bounds of texts that people read in Slack.
@@ -60,7 +62,7 @@ func (k *checker) namespace(base []string, name string, n Namespace) {
 	k.channel(at(base, "default_channel"), n.DefaultChannel)
 	k.jobSource(at(base, "source"), n.Source)
 	k.variables(at(base, "env"), n.Env)
-	k.pool(base, n.Pool)
+	k.runners(base, n.Pool, n.Labels)
 	if len(n.Jobs) == 0 {
 		k.fault(at(base, "jobs"), "a namespace needs at least one job")
 	}
@@ -105,10 +107,29 @@ func channelMeant(channel string) string {
 	return ""
 }
 
-func (k *checker) pool(base []string, pool string) {
-	if pool != "" && pool != DefaultPool {
+// runners checks what is asked of a runner.
+func (k *checker) runners(base []string, pool string, labels map[string]string) {
+	if pool != "" && pool != DefaultPool && pool != roster.AnyPool {
 		k.reference(at(base, "pool"), "pool", pool, append(names(k.config.Pools), DefaultPool))
 	}
+	k.tooMany(at(base, "labels"), len(labels), MaxLabels)
+	for _, key := range names(labels) {
+		if why := LabelFault(key, labels[key]); why != "" {
+			k.fault(at(base, "labels", key), "%s", why)
+		}
+	}
+}
+
+var labelForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$`)
+
+// LabelFault says what is wrong with a label of a runner; empty: nothing.
+func LabelFault(key, value string) string {
+	for _, part := range [][2]string{{"key", key}, {"value", value}} {
+		if len(part[1]) > MaxName || !labelForm.MatchString(part[1]) {
+			return fmt.Sprintf("the %s %q of a label must be 1 to %d letters, digits, dots, dashes, slashes and underscores, and begin and end with a letter or digit", part[0], part[1], MaxName)
+		}
+	}
+	return ""
 }
 
 func (k *checker) job(base []string, j Job) {
@@ -138,7 +159,7 @@ func (k *checker) job(base []string, j Job) {
 		k.within(at(base, "priority"), *j.Priority, -MaxPriority, MaxPriority)
 	}
 	k.laneTemplate(base, j.Lane, builtinNamespace, builtinJob)
-	k.pool(base, j.Pool)
+	k.runners(base, j.Pool, j.Labels)
 	k.dedupe(at(base, "dedupe"), j.Dedupe)
 	if j.Source != nil {
 		k.jobSource(at(base, "source"), *j.Source)

@@ -15,9 +15,7 @@ func (k *checker) pipeline(base []string, p Pipeline, users []string) {
 	if p.Priority != nil {
 		k.within(at(base, "priority"), *p.Priority, -MaxPriority, MaxPriority)
 	}
-	if p.Pool != "" && p.Pool != DefaultPool {
-		k.reference(at(base, "pool"), "pool", p.Pool, append(names(k.config.Pools), DefaultPool))
-	}
+	k.runners(base, p.Pool, p.Labels)
 	k.laneTemplate(base, p.Lane, builtinService, builtinEnvironment)
 	if len(p.Steps) == 0 {
 		k.fault(at(base, "steps"), "a pipeline needs at least one step")

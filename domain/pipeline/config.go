@@ -53,6 +53,8 @@ const (
 	MaxBackoff = 10.0
 	// MaxOutput of one attempt, in bytes.
 	MaxOutput = 256 << 20
+	// MaxLabels that a run asks of its runner, or a runner has.
+	MaxLabels = 32
 )
 
 // What applies where the configuration says nothing.
@@ -168,7 +170,10 @@ type Pipeline struct {
 	QueueTimeout time.Duration
 	// Lane is the queue, {service} and {environment} substituted.
 	Lane string
+	// Pool of runners; "*" is any.
 	Pool string
+	// Labels that the runner must have.
+	Labels map[string]string
 	// Priority: lower starts first; nil: the lane's.
 	Priority *int
 	Steps    []Step

@@ -346,3 +346,31 @@ func TestManyCommandsAreComparedInTime(t *testing.T) {
 		t.Errorf("%.200s", faults)
 	}
 }
+
+func TestLabelsOfANamespaceAndAJob(t *testing.T) {
+	c := yard()
+	n := c.Namespaces["op"]
+	n.Labels = map[string]string{"arch": "arm64", "zone": "eu-1"}
+	j := n.Jobs["deploy"]
+	j.Labels, j.Pool = map[string]string{"zone": "eu-2"}, "*"
+	n.Jobs["deploy"] = j
+	c.Namespaces["op"] = n
+	if faults := c.Check(); len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	plan := planJob(t, c, pipeline.JobRequest{Namespace: "op", Job: "deploy"})
+	if d := cmp.Diff(map[string]string{"arch": "arm64", "zone": "eu-2"}, plan.GetLabels()); d != "" || plan.GetPool() != "*" {
+		t.Errorf("pool %s, labels %s", plan.GetPool(), d)
+	}
+	plan = planJob(t, c, pipeline.JobRequest{Namespace: "op", Job: "count", Params: map[string]string{"from": "1"}})
+	if d := cmp.Diff(n.Labels, plan.GetLabels()); d != "" || plan.GetPool() != "default" {
+		t.Errorf("pool %s, labels %s", plan.GetPool(), d)
+	}
+	for _, bad := range []map[string]string{{"": "x"}, {"a": ""}, {"a b": "c"}, {"-a": "b"}, {"a": "b-"}, {"a": strings.Repeat("x", 64)}} {
+		n.Labels = bad
+		c.Namespaces["op"] = n
+		if len(c.Check()) == 0 {
+			t.Errorf("the labels %v are taken", bad)
+		}
+	}
+}

@@ -53,6 +53,8 @@ type Namespace struct {
 	Env map[string]string
 	// Pool of runners; empty: the default.
 	Pool string
+	// Labels that the runner of each job must have; a job's own win.
+	Labels map[string]string
 }
 
 // JobSource is what is fetched into the workspace before a run: at most one of
@@ -103,6 +105,7 @@ type Job struct {
 	// Lane is the queue, {namespace} and {job} filled in; empty: DefaultJobLane.
 	Lane     string
 	Pool     string
+	Labels   map[string]string
 	Priority *int
 	Dedupe   Dedupe
 	// Source of its own; nil: the namespace's.

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"cmp"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -183,6 +184,7 @@ func (c Config) plan(t Target) (*eventv1.Plan, *Refusal) {
 		Lane:         lane,
 		LaneSettings: c.LaneSettings(lane),
 		Pool:         cmp.Or(p.Pool, DefaultPool),
+		Labels:       maps.Clone(p.Labels),
 		Priority:     int32(settings.Priority), //nolint:gosec // at most MaxPriority
 		Source:       c.source(t),
 		Timeout:      durationpb.New(cmp.Or(p.Timeout, DefaultTimeout)),

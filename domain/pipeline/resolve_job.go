@@ -237,6 +237,7 @@ func (c Config) jobPlan(t JobTarget, delay time.Duration) (*eventv1.Plan, *Refus
 		Lane:         lane,
 		LaneSettings: c.LaneSettings(lane),
 		Pool:         cmp.Or(job.Pool, namespace.Pool, DefaultPool),
+		Labels:       namespace.labels(job),
 		Priority:     int32(c.lane(lane).Priority), //nolint:gosec // at most MaxPriority
 		Source:       namespace.source(job).pin(),
 		Steps:        steps,
@@ -259,6 +260,16 @@ func (c Config) jobPlan(t JobTarget, delay time.Duration) (*eventv1.Plan, *Refus
 func (c Config) JobLane(namespace, job string) string {
 	lane := c.Namespaces[namespace].Jobs[job].Lane
 	return fillPlain(cmp.Or(lane, DefaultJobLane), map[string]string{builtinNamespace: namespace, builtinJob: job})
+}
+
+// labels are those of the namespace and the job, which wins.
+func (n Namespace) labels(j Job) map[string]string {
+	out := maps.Clone(n.Labels)
+	if out == nil {
+		return maps.Clone(j.Labels)
+	}
+	maps.Copy(out, j.Labels)
+	return out
 }
 
 // JobName is a job by its two names.

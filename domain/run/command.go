@@ -32,6 +32,9 @@ type TakeClaim struct {
 	Runner, Incarnation, Host string
 	GrantSequence             uint64
 	Now                       time.Time
+	// Pools and Labels of the runner.
+	Pools  []string
+	Labels map[string]string
 }
 
 // BeginAttempt starts the current step again after its retry delay, a probe
@@ -145,6 +148,7 @@ var (
 	ErrFenced    = &Refusal{Code: "E-RUN-FENCED", Sentence: "the claim is no longer held"}
 	ErrNotOpen   = &Refusal{Code: "E-STEP-CLOSED", Sentence: "the step is not open"}
 	ErrNoAsk     = &Refusal{Code: "E-RUN-NOASK", Sentence: "the run asks nothing"}
+	ErrMisfit    = &Refusal{Code: "E-RUN-MISFIT", Sentence: "the run is for another runner"}
 	ErrNoGrant   = &Refusal{Code: "E-RUN-NOGRANT", Sentence: "the run has no slot"}
 	ErrStopping  = &Refusal{Code: "E-RUN-STOPPING", Sentence: "the run is being stopped"}
 	ErrNotes     = &Refusal{Code: "E-RUN-NOTES", Sentence: "the run has said enough"}

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/slipway-hq/slipway/domain/roster"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
 
@@ -112,6 +113,9 @@ func takeClaim(s State, c TakeClaim) ([]*eventv1.Event, error) {
 	case c.GrantSequence == 0:
 		return nil, ErrNoGrant
 	}
+	if err := s.fits(c); err != nil {
+		return nil, err
+	}
 	events := []*eventv1.Event{{Kind: &eventv1.Event_RunClaimed{RunClaimed: &eventv1.RunClaimed{
 		Runner: c.Runner, Incarnation: c.Incarnation, Host: c.Host, GrantSequence: c.GrantSequence,
 	}}}}
@@ -120,6 +124,16 @@ func takeClaim(s State, c TakeClaim) ([]*eventv1.Event, error) {
 		return append(events, end(0, eventv1.RunEnded_OUTCOME_FAILED, reason, s.elapsed(c.Now))), nil
 	}
 	return append(events, s.open(c.Now)...), nil
+}
+
+// fits refuses a runner that the plan does not ask for. That of a plan which asks
+// for a pool alone is the dispatcher's choice: it is offered to that pool alone.
+func (s *State) fits(c TakeClaim) error {
+	needs := roster.Of(s.Plan)
+	if !needs.Picky() || (roster.Runner{ID: c.Runner, Name: c.Host, Pools: c.Pools, Labels: c.Labels}).Fits(needs) {
+		return nil
+	}
+	return refuse(ErrMisfit, "the run is for %s, which this runner is not", needs)
 }
 
 // open returns what a new claim begins with: the events that open the step that

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/slipway-hq/slipway/domain/roster"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 )
 
@@ -45,12 +46,22 @@ func (s *State) Due(held time.Time) (time.Time, string) {
 	}
 	switch {
 	case s.Started.IsZero():
-		earliest(latest(s.Created, s.StartAfter, held), s.Plan.GetQueueTimeout(), "waited for a slot and a runner")
+		earliest(latest(s.Created, s.StartAfter, held), s.Plan.GetQueueTimeout(), "waited for a slot and "+s.wanted())
 	case !s.Claimed():
-		earliest(s.Unclaimed, s.Plan.GetQueueTimeout(), "waited for a runner to resume")
+		earliest(s.Unclaimed, s.Plan.GetQueueTimeout(), "waited for "+s.wanted()+" to resume")
 	}
 	earliest(s.Started, s.Plan.GetTimeout(), "took, from its first step on,")
 	return due, why
+}
+
+// wanted names the runner that the run waits for.
+func (s *State) wanted() string {
+	if needs := roster.Of(s.Plan); needs.Picky() && needs.Runner == "" {
+		return "a runner of " + needs.String()
+	} else if needs.Picky() {
+		return needs.String()
+	}
+	return "a runner"
 }
 
 func latest(first time.Time, others ...time.Time) time.Time {

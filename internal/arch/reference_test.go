@@ -48,6 +48,7 @@ func TestReferenceOfTheConfiguration(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("# slipway.yaml\n\n" + made)
 	b.WriteString("Every key, from the table that the decoder uses. `*` stands for a name of your choice, `[]` for each entry of a list. `slipway config check FILE` reports every problem with line, column and a suggestion; `slipway config schema` prints a JSON Schema for editors.\n\n")
+	b.WriteString("A step sees its plan's environment, PATH, HOME, TMPDIR and LANG, and of Slipway: `SLIPWAY_RUN`, `SLIPWAY_STEP`, `SLIPWAY_ATTEMPT`, `SLIPWAY_FENCE` (grows with each claim: what a target can check), `SLIPWAY_CACHE` (a folder that all runs of the runner share), `SLIPWAY_RUNNER`, `SLIPWAY_HOST` and `SLIPWAY_RUNNER_VERSION`; a deployment also `SLIPWAY_SERVICE`, `SLIPWAY_ENVIRONMENT` and `SLIPWAY_VERSION`, a job `SLIPWAY_NAMESPACE`, `SLIPWAY_JOB` and, where it may speak while it runs, `SLIPWAY_CALLBACK`.\n\n")
 	b.WriteString("| key | takes | meaning |\n|---|---|---|\n")
 	describeKeys(&b, "", schema)
 	current(t, "docs/reference/configuration.md", b.String())

@@ -121,7 +121,8 @@ func steps() codec[pipeline.Pipeline] {
 		key("timeout", "The longest time from start to end; then its processes are stopped. Default 1h.", duration(), func(t *T) *time.Duration { return &t.Timeout }),
 		key("queue_timeout", "The longest wait for a slot or a runner. Default 24h.", duration(), func(t *T) *time.Duration { return &t.QueueTimeout }),
 		key("lane", "The queue that runs wait in; {service} and {environment} are filled in. Default \"{service}/{environment}\". One fixed name makes everything go one at a time.", text(), func(t *T) *string { return &t.Lane }),
-		key("pool", "The group of runners that may run it. Default \"default\".", text(), func(t *T) *string { return &t.Pool }),
+		key("pool", "The group of runners that may run it; \"*\" is any. Default \"default\".", text(), func(t *T) *string { return &t.Pool }),
+		key("labels", "Labels that its runner must have, such as {arch: arm64}; slipway runners shows those of each.", dict(text()), func(t *T) *map[string]string { return &t.Labels }),
 		key("priority", "Lower starts first among those that wait in a lane. Default: the lane's, else 0.", optional(integer()), func(t *T) **int { return &t.Priority }),
 		needed(key("steps", "The commands, in order. Each starts when the one before has succeeded.", list(step()), func(t *T) *[]pipeline.Step { return &t.Steps })),
 	)

@@ -44,6 +44,7 @@ const (
 	prefixDead     = "dead."
 	prefixAnswer   = "answer."
 	prefixNudge    = "nudge."
+	prefixOffer    = "offer."
 	prefixCanary   = "canary."
 )
 
@@ -91,6 +92,11 @@ func AnswerSubject(ingress, nonce string) string { return prefixAnswer + ingress
 // payload is the run's id, that somebody else has committed to a run it holds.
 // It is best effort: the runner looks by itself every second.
 func NudgeSubject(incarnation string) string { return prefixNudge + Safe(incarnation) }
+
+// OfferSubject is where a runner incarnation is offered a run that not every
+// runner of its pool may take, by a core message whose payload is a
+// command.v1.Hint. It is best effort: what is not claimed is offered again.
+func OfferSubject(incarnation string) string { return prefixOffer + Safe(incarnation) }
 
 // DeadSubject is where a message that a service cannot handle is put.
 func DeadSubject(service, reason string) string { return prefixDead + service + "." + Safe(reason) }

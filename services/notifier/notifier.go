@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/slipway-hq/slipway/domain/roster"
 	"github.com/slipway-hq/slipway/internal/eventlog"
 	"github.com/slipway-hq/slipway/internal/lease"
 	"github.com/slipway-hq/slipway/internal/projection"
@@ -43,9 +44,8 @@ type Deps struct {
 	// Projection is one of the same log that somebody else runs; nil: the notifier
 	// runs its own.
 	Projection *projection.Projection
-	// Runners says how many runners of a pool live, for the reason why a run
-	// waits; nil or -1: not known.
-	Runners func(pool string) int
+	// Runners says who is alive, for the reason why a run waits; nil: not known.
+	Runners func() (alive []roster.Runner, known bool)
 }
 
 // Notifier shows runs in Slack. Make it with New, start it with Run.

@@ -21,7 +21,7 @@ func (a *systemAPI) ListRunners(context.Context, *apiv1.ListRunnersRequest) (*ap
 	out := &apiv1.ListRunnersResponse{}
 	for _, l := range leases {
 		out.Runners = append(out.Runners, &apiv1.Runner{
-			Incarnation: l.GetHolder(), Host: l.GetHost(), Pools: l.GetPools(), Capacity: l.GetCapacity(), Running: l.GetRunning(),
+			Incarnation: l.GetHolder(), Id: l.GetRunner(), Name: nameOf(l), Host: l.GetHost(), Pools: l.GetPools(), Labels: l.GetLabels(), Capacity: l.GetCapacity(), Running: l.GetRunning(),
 			Draining: l.GetDraining(), Version: l.GetVersion(), Renewed: l.GetRenewed(), Runs: held[l.GetHolder()],
 		})
 	}

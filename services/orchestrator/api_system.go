@@ -124,7 +124,7 @@ func (a *systemAPI) runners(context.Context) []*apiv1.Check {
 	}
 	var out []*apiv1.Check
 	for _, l := range leases {
-		out = append(out, good("runners", fmt.Sprintf("%s on %s: %d of %d busy, pools %v", l.GetHolder(), l.GetHost(), l.GetRunning(), l.GetCapacity(), l.GetPools())))
+		out = append(out, good("runners", fmt.Sprintf("%s on %s: %d of %d busy, pools %v", nameOf(l), l.GetHost(), l.GetRunning(), l.GetCapacity(), l.GetPools())))
 	}
 	return out
 }

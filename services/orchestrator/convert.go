@@ -53,7 +53,7 @@ func wholeRun(s *run.State, short string) *apiv1.Run {
 		Id: s.ID, ShortId: short, Kind: kindOf(s.ID),
 		Service: s.Service, Environment: s.Environment, Version: s.Version, Parameters: s.Parameters,
 		Status: runStatus[s.Status], Reason: s.Reason,
-		Lane: s.Plan.GetLane(), Pipeline: s.Plan.GetPipeline(), Pool: s.Plan.GetPool(),
+		Lane: s.Plan.GetLane(), Pipeline: s.Plan.GetPipeline(), Pool: s.Plan.GetPool(), Labels: s.Plan.GetLabels(), OnlyRunner: s.Plan.GetRunner(),
 		Requester: board.Requester(s), RetryOf: s.RetryOf, Runner: s.Runner, Fence: s.Claim.Fence, Commit: s.Commit,
 		Created: stamp(s.Created), Started: stamp(s.Started), Finished: stamp(s.Finished),
 		Sequence: s.Sequence, TraceId: traceID(s.TraceParent), Cancelling: s.Cancel != nil && !s.Status.Ended(),

@@ -13,6 +13,7 @@ import (
 
 	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/domain/lane"
+	"github.com/slipway-hq/slipway/domain/roster"
 	"github.com/slipway-hq/slipway/domain/run"
 	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
@@ -54,6 +55,7 @@ type dispatcher struct {
 
 	lanes  map[string]*laneHandle
 	hinted map[string]hint
+	offers *offers
 }
 
 type laneHandle = engine.Handle[lane.State]
@@ -67,7 +69,7 @@ func newDispatcher(log eventlog.Log, logger *slog.Logger, now func() time.Time, 
 	return &dispatcher{
 		log: log, logger: logger, now: now, metrics: m,
 		dirty: map[string]bool{}, starts: map[string]bool{}, wake: make(chan struct{}, 1),
-		lanes: map[string]*laneHandle{}, hinted: map[string]hint{},
+		lanes: map[string]*laneHandle{}, hinted: map[string]hint{}, offers: newOffers(now),
 	}
 }
 
@@ -115,6 +117,8 @@ func (d *dispatcher) run(ctx context.Context) error {
 	}()
 	clear(d.lanes) // another replica may have decided meanwhile
 	clear(d.hinted)
+	d.offers.proj = d.proj
+	d.offers.reset()
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
 	d.work(ctx)
@@ -133,6 +137,9 @@ func (d *dispatcher) run(ctx context.Context) error {
 // work decides on all lanes that are dirty, many at once, then hints.
 func (d *dispatcher) work(ctx context.Context) {
 	lanes, starts := d.take()
+	for _, id := range d.offers.again() {
+		starts[id] = true
+	}
 	d.grantAll(ctx, lanes)
 	d.settle(ctx, starts)
 	for id := range starts {
@@ -289,10 +296,11 @@ func (d *dispatcher) grant(ctx context.Context, h *laneHandle, g lane.Grant) {
 func (d *dispatcher) hint(id string) {
 	var grant uint64
 	var laneName string
+	var picky bool // it has its own clock
 	d.proj.Read(func(b *board.Board) {
 		l, ok := b.Live(id)
 		if ok && l.Grant != 0 && !l.State.Claimed() && !l.State.Status.Ended() && l.Quarantined == "" {
-			grant, laneName = l.Grant, l.State.Plan.GetLane()
+			grant, laneName, picky = l.Grant, l.State.Plan.GetLane(), roster.Of(l.State.Plan).Picky()
 		}
 	})
 	d.mu.Lock()
@@ -305,25 +313,29 @@ func (d *dispatcher) hint(id string) {
 			delete(d.hinted, id)
 			d.mu.Unlock()
 		}
-	case !known || d.now().Sub(last.at) >= hintAgain:
+	case picky || !known || d.now().Sub(last.at) >= hintAgain:
 		d.publish(id, topology.LaneSubject(laneName), grant)
 	}
 }
 
 func (d *dispatcher) publish(id, laneSubject string, grant uint64) {
-	var pool string
-	trace := map[string]string{}
-	d.proj.Read(func(b *board.Board) {
+	s := reading(d, func(b *board.Board, id string) run.State {
 		if l, ok := b.Live(id); ok {
-			pool = l.State.Plan.GetPool()
-			if l.State.TraceParent != "" {
-				trace["traceparent"] = l.State.TraceParent
-			}
+			return l.State
 		}
-	})
+		return run.State{}
+	})(id)
+	to := d.addressee(id, &s)
+	if to == "" {
+		return
+	}
+	trace := map[string]string{}
+	if s.TraceParent != "" {
+		trace["traceparent"] = s.TraceParent
+	}
 	data, err := proto.Marshal(&commandv1.Hint{Run: id, LaneSubject: laneSubject, GrantSequence: grant, Trace: trace})
 	if err == nil {
-		err = d.hints(topology.WorkSubject(pool, id), data)
+		err = d.hints(to, data)
 	}
 	if err != nil {
 		d.logger.Warn("hint not published, the sweep repeats it", "run", id, "error", err)
@@ -332,6 +344,19 @@ func (d *dispatcher) publish(id, laneSubject string, grant uint64) {
 	d.mu.Lock()
 	d.hinted[id] = hint{grant, d.now()}
 	d.mu.Unlock()
+}
+
+// addressee is the subject on which to hint at a run: its pool's, whose runners
+// the server hands hints to in turn, or that of one runner which fits; "": nobody
+// can take it now.
+func (d *dispatcher) addressee(id string, s *run.State) string {
+	if !roster.Of(s.Plan).Picky() {
+		return topology.WorkSubject(s.Plan.GetPool(), id)
+	}
+	if incarnation := d.offers.choose(s); incarnation != "" {
+		return topology.OfferSubject(incarnation)
+	}
+	return ""
 }
 
 // sweep looks at every live run: deadlines that passed, claims of runners that

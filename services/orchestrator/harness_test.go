@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -50,6 +51,8 @@ type house struct {
 
 	mu     sync.Mutex
 	hints  []*commandv1.Hint
+	at     []string // the subject of each hint
+	leases []*commandv1.Lease
 	lapsed map[string]bool
 	nudges []string
 }
@@ -102,7 +105,7 @@ func (h *house) replica() *replica {
 	r.dispatcher = newDispatcher(h.log, logger, time.Now, m)
 	r.proj = projection.New(h.log, r.dispatcher.observe)
 	r.dispatcher.proj, r.dispatcher.settings = r.proj, force.settings
-	r.dispatcher.hints, r.dispatcher.lapsed = h.hint, h.isLapsed
+	r.dispatcher.hints, r.dispatcher.lapsed, r.dispatcher.offers.leases = h.hint, h.isLapsed, h.alive
 	world := func() board.World { return board.World{Now: time.Now(), Settings: force.settings} }
 	r.view = &view{log: h.log, proj: r.proj, world: world}
 	nudge := func(_, id string) { h.mu.Lock(); h.nudges = append(h.nudges, id); h.mu.Unlock() }
@@ -111,15 +114,22 @@ func (h *house) replica() *replica {
 	return r
 }
 
-func (h *house) hint(_ string, data []byte) error {
+func (h *house) hint(subject string, data []byte) error {
 	hint := &commandv1.Hint{}
 	if err := proto.Unmarshal(data, hint); err != nil {
 		return err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.hints = append(h.hints, hint)
+	h.hints, h.at = append(h.hints, hint), append(h.at, subject)
 	return nil
+}
+
+// alive says which runners live, as a watch of the leases would.
+func (h *house) alive() ([]*commandv1.Lease, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.leases), h.leases != nil
 }
 
 func (h *house) isLapsed(incarnation string) bool {
@@ -135,7 +145,7 @@ func (h *house) hinted() []*commandv1.Hint {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	out := h.hints
-	h.hints = nil
+	h.hints, h.at = nil, nil
 	return out
 }
 

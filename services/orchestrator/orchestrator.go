@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,10 @@ import (
 
 	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/domain/pipeline"
+	"github.com/slipway-hq/slipway/domain/roster"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 	"github.com/slipway-hq/slipway/gen/slipway/api/v1/apiv1connect"
+	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 	"github.com/slipway-hq/slipway/internal/configfile"
 	"github.com/slipway-hq/slipway/internal/eventlog"
@@ -101,7 +104,7 @@ func New(cfg Config, deps Deps) (*Orchestrator, error) {
 	o.intake = &intake{conn: deps.Conn, js: js, logger: o.logger, metrics: m, clerk: &clerk{desk: o.desk, view: o.view, proj: o.proj, logs: logs, now: deps.Now, output: o.cfg.Logs.Link().URL}}
 	o.dispatcher = newDispatcher(deps.Log, o.logger, deps.Now, m)
 	o.dispatcher.proj, o.dispatcher.lapsed, o.dispatcher.hints = o.proj, o.watch.Lapsed, deps.Conn.Publish
-	o.dispatcher.settings = o.settings
+	o.dispatcher.settings, o.dispatcher.offers.leases = o.settings, o.watch.Live
 	o.scheduler = newScheduler(o.desk, o.logger)
 	if err := o.serve(logs); err != nil {
 		return nil, err
@@ -220,22 +223,24 @@ func (o *Orchestrator) world() board.World {
 	return board.World{Now: o.deps.Now(), Runners: o.Runners, Settings: o.settings}
 }
 
-// Runners counts the live runners of a pool; -1: not known.
-func (o *Orchestrator) Runners(pool string) int {
+// Runners says who is alive, if this replica knows it.
+func (o *Orchestrator) Runners() (alive []roster.Runner, known bool) {
 	leases, known := o.watch.Live()
-	if !known {
-		return -1
-	}
-	n := 0
 	for _, l := range leases {
-		for _, p := range l.GetPools() {
-			if p == pool && !l.GetDraining() {
-				n++
-			}
-		}
+		alive = append(alive, runnerOf(l))
 	}
-	return n
+	return alive, known
 }
+
+// runnerOf is the runner that a lease is of.
+func runnerOf(l *commandv1.Lease) roster.Runner {
+	return roster.Runner{
+		Incarnation: l.GetHolder(), ID: l.GetRunner(), Name: nameOf(l), Pools: l.GetPools(), Labels: l.GetLabels(), Draining: l.GetDraining(),
+	}
+}
+
+// nameOf is what people call a runner; one of an older version has its host's name.
+func nameOf(l *commandv1.Lease) string { return cmp.Or(l.GetName(), l.GetHost()) }
 
 // nudge tells a runner to look at a run; it is only for speed.
 func (o *Orchestrator) nudge(incarnation, run string) {

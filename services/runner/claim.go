@@ -58,6 +58,9 @@ func (i *incarnation) claim(work context.Context, hint hints.Hint) (*hold, error
 	if s := handle.State(); s.Status != run.Absent && topology.LaneSubject(s.Plan.GetLane()) != hint.GetLaneSubject() {
 		return nil, fmt.Errorf("%w: it waits in another lane", errNoGrant)
 	}
+	if err := i.fits(new(handle.State())); err != nil {
+		return nil, err
+	}
 	if !i.lanes.enter(h.lane(), handle.State().Plan.GetLaneSettings().GetPerRunner()) {
 		i.lanes.park(h.lane(), hint)
 		return nil, errLaneFull
@@ -75,7 +78,7 @@ func (i *incarnation) take(ctx context.Context, h *hold, grant uint64) error {
 		return err
 	}
 	if _, err := h.commit(ctx, "claim", run.TakeClaim{
-		Runner: i.Runner.id, Incarnation: i.id, Host: i.cfg.Name, GrantSequence: grant, Now: time.Now(),
+		Runner: i.Runner.id, Incarnation: i.id, Host: i.cfg.Name, Pools: i.cfg.Pools, Labels: i.labels, GrantSequence: grant, Now: time.Now(),
 	}); err != nil {
 		return err
 	}

@@ -150,6 +150,12 @@ func (i *incarnation) serve(ctx, work context.Context, ready func()) {
 	case <-i.lease.Ready():
 	}
 	i.log.Info("runner ready", "runner", i.Runner.id, "incarnation", i.id, "pools", i.cfg.Pools, "capacity", i.cfg.Capacity)
+	var offers sync.WaitGroup
+	defer func() {
+		cancel()
+		offers.Wait()
+	}()
+	offers.Go(func() { i.offers(ctx, work) })
 	source := hints.New(i.deps.Conn, i.js, i.cfg.Pools, i.deps.Replicas, i.log)
 	source.Run(ctx, i.room, ready, func(hint hints.Hint) {
 		i.group.Go(func() { i.handle(work, hint) })
@@ -195,7 +201,7 @@ func within(done <-chan struct{}, limit time.Duration) bool {
 // describe is what the lease says of this runner.
 func (i *incarnation) describe() *commandv1.Lease {
 	return &commandv1.Lease{
-		Host: i.cfg.Name, Pools: i.cfg.Pools, Capacity: uint32(i.cfg.Capacity), //nolint:gosec // a small number
+		Runner: i.Runner.id, Name: i.cfg.Name, Host: i.host, Labels: i.labels, Pools: i.cfg.Pools, Capacity: uint32(i.cfg.Capacity), //nolint:gosec // a small number
 		Running: uint32(i.room.Taken()), Draining: isClosed(i.draining), Version: i.deps.Version, //nolint:gosec // as above
 	}
 }
@@ -314,6 +320,9 @@ func (i *incarnation) refused(ctx context.Context, hint hints.Hint, err error) {
 		i.metrics.claim(ctx, outcomeLaneFull)
 		hint.Nak(laneDelay(hint.Tries()))
 		return
+	case errors.Is(err, run.ErrMisfit): // for another: whoever offered it to all of us is of an older version
+		i.metrics.claim(ctx, outcomeMisfit)
+		hint.Nak(laneDelay(hint.Tries()))
 	case errors.Is(err, run.ErrAbsent), errors.Is(err, errNoGrant), errors.Is(err, eventlog.ErrNotFound):
 		i.metrics.claim(ctx, outcomeNoGrant)
 		if hint.Tries() < lagTries {

@@ -58,6 +58,7 @@ var (
 	outcomeEnded    = outcome("ended")
 	outcomeNoGrant  = outcome("no_grant")
 	outcomeLaneFull = outcome("lane_full")
+	outcomeMisfit   = outcome("misfit")
 	outcomeFailed   = outcome("failed")
 	outcomeOK       = outcome("ok")
 	outcomeLost     = outcome("lost")

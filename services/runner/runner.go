@@ -50,7 +50,8 @@ const (
 type Config struct {
 	Pools        []string      `name:"runner-pools" help:"Pools whose runs this runner takes." default:"default" env:"SLIPWAY_RUNNER_POOLS"`
 	Capacity     int           `name:"runner-capacity" help:"Most runs at one time; 0 means twice the processors, at least 4." default:"0" env:"SLIPWAY_RUNNER_CAPACITY"`
-	Name         string        `name:"runner-name" help:"Name that people see; the host's when empty." env:"SLIPWAY_RUNNER_NAME"`
+	Name         string        `name:"runner-name" help:"Name that people see and can ask for; the host's when empty." env:"SLIPWAY_RUNNER_NAME"`
+	Labels       []string      `name:"runner-label" help:"A label that pipelines can ask for, such as gpu=yes; repeatable. os and arch are there by themselves." placeholder:"KEY=VALUE" env:"SLIPWAY_RUNNER_LABELS"`
 	DrainTimeout time.Duration `name:"runner-drain-timeout" help:"How long a stopping runner waits for the end of the steps that run." default:"60s" env:"SLIPWAY_RUNNER_DRAIN_TIMEOUT"`
 
 	CallbackURL string           `name:"callback-url" help:"Address of slack-ingress as jobs reach it, where they may speak while they run." env:"SLIPWAY_CALLBACK_URL"`
@@ -86,6 +87,7 @@ type Runner struct {
 	crash   chan struct{} // see Crash
 	log     *slog.Logger
 	host    string
+	labels  map[string]string
 	metrics *metrics
 	grants  *grants
 	// lookEvery is pollEvery; tests choose another.
@@ -123,6 +125,10 @@ func New(cfg Config, deps Deps) (*Runner, error) {
 	if cfg.DrainTimeout == 0 {
 		cfg.DrainTimeout = defaultDrain
 	}
+	labels, err := labelsOf(cfg.Labels)
+	if err != nil {
+		return nil, fmt.Errorf("runner: %w", err)
+	}
 	if len(cfg.Pools) == 0 {
 		cfg.Pools = []string{pipeline.DefaultPool}
 	}
@@ -141,7 +147,7 @@ func New(cfg Config, deps Deps) (*Runner, error) {
 	if cfg.Name == "" {
 		cfg.Name = host
 	}
-	r := &Runner{crash: make(chan struct{}, 1), cfg: cfg, deps: deps, js: js, log: deps.Logger, host: host, grants: newGrants(deps.Log), lookEvery: pollEvery}
+	r := &Runner{crash: make(chan struct{}, 1), cfg: cfg, deps: deps, js: js, log: deps.Logger, host: host, labels: labels, grants: newGrants(deps.Log), lookEvery: pollEvery}
 	if r.metrics, err = newMetrics(); err != nil {
 		return nil, err
 	}
@@ -150,6 +156,25 @@ func New(cfg Config, deps Deps) (*Runner, error) {
 		return bucket.Lease(incarnation, describe, may)
 	}
 	return r, nil
+}
+
+// labelsOf reads KEY=VALUE texts. The machine's own come first.
+func labelsOf(texts []string) (map[string]string, error) {
+	labels := map[string]string{"os": runtime.GOOS, "arch": runtime.GOARCH}
+	for _, text := range texts {
+		key, value, ok := strings.Cut(strings.TrimSpace(text), "=")
+		if !ok {
+			return nil, fmt.Errorf("%q is not a label: write KEY=VALUE", text)
+		}
+		if why := pipeline.LabelFault(key, value); why != "" {
+			return nil, errors.New(why)
+		}
+		labels[key] = value
+	}
+	if len(labels) > pipeline.MaxLabels {
+		return nil, fmt.Errorf("%d labels are given, at most %d are allowed", len(labels), pipeline.MaxLabels)
+	}
+	return labels, nil
 }
 
 // Run takes and executes runs until ctx ends; then it drains: nothing new is
@@ -220,6 +245,7 @@ func (r *Runner) open() (err error) {
 		if err != nil {
 			return err
 		}
+		processes.self = map[string]string{"SLIPWAY_HOST": r.host, "SLIPWAY_RUNNER": r.cfg.Name, "SLIPWAY_RUNNER_VERSION": r.deps.Version}
 		r.exec, r.await = processes, processes.awaitPredecessors
 		r.sweep = func() { processes.sweep(r.journal.Holds) }
 	}

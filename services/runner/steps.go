@@ -31,6 +31,7 @@ type steps struct {
 	lockFile string
 	watchdog time.Duration
 	log      *slog.Logger
+	self     map[string]string // what every step is told of its runner
 	extra    func() map[string]string
 	callback callbacks
 }
@@ -233,6 +234,7 @@ func (x *steps) environment(w *workspace.Workspace, a Attempt) workspace.EnvSpec
 		"SLIPWAY_RUN": a.Run, "SLIPWAY_SERVICE": a.Service, "SLIPWAY_ENVIRONMENT": a.Environment, "SLIPWAY_VERSION": version,
 		"SLIPWAY_STEP": plan.GetName(), "SLIPWAY_ATTEMPT": strconv.FormatUint(uint64(a.Number), 10), "SLIPWAY_FENCE": strconv.FormatUint(a.Fence, 10),
 	}}
+	maps.Copy(spec.Own, x.self)
 	if a.Job != "" {
 		spec.Own["SLIPWAY_NAMESPACE"], spec.Own["SLIPWAY_JOB"] = a.Namespace, a.Job
 		if address := x.callback.address(a, time.Now()); address != "" {

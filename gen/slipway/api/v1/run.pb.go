@@ -218,7 +218,10 @@ type Run struct {
 	// Webhook or schedule that asked, if any.
 	Source string `protobuf:"bytes,33,opt,name=source,proto3" json:"source,omitempty"`
 	// Guests may not see it.
-	Restricted    bool `protobuf:"varint,34,opt,name=restricted,proto3" json:"restricted,omitempty"`
+	Restricted bool `protobuf:"varint,34,opt,name=restricted,proto3" json:"restricted,omitempty"`
+	// Labels that its runner must have, and the one runner that may take it.
+	Labels        map[string]string `protobuf:"bytes,40,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	OnlyRunner    string            `protobuf:"bytes,41,opt,name=only_runner,json=onlyRunner,proto3" json:"only_runner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -489,6 +492,20 @@ func (x *Run) GetRestricted() bool {
 		return x.Restricted
 	}
 	return false
+}
+
+func (x *Run) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Run) GetOnlyRunner() string {
+	if x != nil {
+		return x.OnlyRunner
+	}
+	return ""
 }
 
 type Step struct {
@@ -1998,7 +2015,8 @@ var File_slipway_api_v1_run_proto protoreflect.FileDescriptor
 
 const file_slipway_api_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x18slipway/api/v1/run.proto\x12\x0eslipway.api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\t\n" +
+	"\x18slipway/api/v1/run.proto\x12\x0eslipway.api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\n" +
+	"\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -2042,8 +2060,14 @@ const file_slipway_api_v1_run_proto_rawDesc = "" +
 	"\x06source\x18! \x01(\tR\x06source\x12\x1e\n" +
 	"\n" +
 	"restricted\x18\" \x01(\bR\n" +
-	"restricted\x1a=\n" +
+	"restricted\x127\n" +
+	"\x06labels\x18( \x03(\v2\x1f.slipway.api.v1.Run.LabelsEntryR\x06labels\x12\x1f\n" +
+	"\vonly_runner\x18) \x01(\tR\n" +
+	"onlyRunner\x1a=\n" +
 	"\x0fParametersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf9\x02\n" +
 	"\x04Step\x12\x12\n" +
@@ -2214,7 +2238,7 @@ func file_slipway_api_v1_run_proto_rawDescGZIP() []byte {
 }
 
 var file_slipway_api_v1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_slipway_api_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_slipway_api_v1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_slipway_api_v1_run_proto_goTypes = []any{
 	(RunStatus)(0),                // 0: slipway.api.v1.RunStatus
 	(StepStatus)(0),               // 1: slipway.api.v1.StepStatus
@@ -2243,66 +2267,68 @@ var file_slipway_api_v1_run_proto_goTypes = []any{
 	(*StreamLogsResponse)(nil),    // 24: slipway.api.v1.StreamLogsResponse
 	(*LogEntry)(nil),              // 25: slipway.api.v1.LogEntry
 	nil,                           // 26: slipway.api.v1.Run.ParametersEntry
-	nil,                           // 27: slipway.api.v1.StartRunRequest.ParametersEntry
-	nil,                           // 28: slipway.api.v1.ListRunsRequest.ParametersEntry
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
+	nil,                           // 27: slipway.api.v1.Run.LabelsEntry
+	nil,                           // 28: slipway.api.v1.StartRunRequest.ParametersEntry
+	nil,                           // 29: slipway.api.v1.ListRunsRequest.ParametersEntry
+	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 31: google.protobuf.Duration
 }
 var file_slipway_api_v1_run_proto_depIdxs = []int32{
 	0,  // 0: slipway.api.v1.Run.status:type_name -> slipway.api.v1.RunStatus
 	3,  // 1: slipway.api.v1.Run.steps:type_name -> slipway.api.v1.Step
-	29, // 2: slipway.api.v1.Run.created:type_name -> google.protobuf.Timestamp
-	29, // 3: slipway.api.v1.Run.started:type_name -> google.protobuf.Timestamp
-	29, // 4: slipway.api.v1.Run.finished:type_name -> google.protobuf.Timestamp
+	30, // 2: slipway.api.v1.Run.created:type_name -> google.protobuf.Timestamp
+	30, // 3: slipway.api.v1.Run.started:type_name -> google.protobuf.Timestamp
+	30, // 4: slipway.api.v1.Run.finished:type_name -> google.protobuf.Timestamp
 	26, // 5: slipway.api.v1.Run.parameters:type_name -> slipway.api.v1.Run.ParametersEntry
-	29, // 6: slipway.api.v1.Run.start_after:type_name -> google.protobuf.Timestamp
-	1,  // 7: slipway.api.v1.Step.status:type_name -> slipway.api.v1.StepStatus
-	29, // 8: slipway.api.v1.Step.started:type_name -> google.protobuf.Timestamp
-	29, // 9: slipway.api.v1.Step.finished:type_name -> google.protobuf.Timestamp
-	29, // 10: slipway.api.v1.Step.retry_at:type_name -> google.protobuf.Timestamp
-	27, // 11: slipway.api.v1.StartRunRequest.parameters:type_name -> slipway.api.v1.StartRunRequest.ParametersEntry
-	2,  // 12: slipway.api.v1.StartRunResponse.run:type_name -> slipway.api.v1.Run
-	30, // 13: slipway.api.v1.GetRunRequest.wait:type_name -> google.protobuf.Duration
-	2,  // 14: slipway.api.v1.GetRunResponse.run:type_name -> slipway.api.v1.Run
-	0,  // 15: slipway.api.v1.ListRunsRequest.statuses:type_name -> slipway.api.v1.RunStatus
-	29, // 16: slipway.api.v1.ListRunsRequest.since:type_name -> google.protobuf.Timestamp
-	29, // 17: slipway.api.v1.ListRunsRequest.until:type_name -> google.protobuf.Timestamp
-	28, // 18: slipway.api.v1.ListRunsRequest.parameters:type_name -> slipway.api.v1.ListRunsRequest.ParametersEntry
-	2,  // 19: slipway.api.v1.ListRunsResponse.runs:type_name -> slipway.api.v1.Run
-	2,  // 20: slipway.api.v1.WatchRunResponse.run:type_name -> slipway.api.v1.Run
-	2,  // 21: slipway.api.v1.CancelRunResponse.run:type_name -> slipway.api.v1.Run
-	2,  // 22: slipway.api.v1.RetryRunResponse.run:type_name -> slipway.api.v1.Run
-	2,  // 23: slipway.api.v1.AnswerRunResponse.run:type_name -> slipway.api.v1.Run
-	20, // 24: slipway.api.v1.GetRunEventsResponse.events:type_name -> slipway.api.v1.RunEvent
-	29, // 25: slipway.api.v1.RunEvent.time:type_name -> google.protobuf.Timestamp
-	25, // 26: slipway.api.v1.GetLogsResponse.entries:type_name -> slipway.api.v1.LogEntry
-	25, // 27: slipway.api.v1.StreamLogsResponse.entry:type_name -> slipway.api.v1.LogEntry
-	29, // 28: slipway.api.v1.LogEntry.time:type_name -> google.protobuf.Timestamp
-	4,  // 29: slipway.api.v1.RunService.StartRun:input_type -> slipway.api.v1.StartRunRequest
-	6,  // 30: slipway.api.v1.RunService.GetRun:input_type -> slipway.api.v1.GetRunRequest
-	8,  // 31: slipway.api.v1.RunService.ListRuns:input_type -> slipway.api.v1.ListRunsRequest
-	10, // 32: slipway.api.v1.RunService.WatchRun:input_type -> slipway.api.v1.WatchRunRequest
-	12, // 33: slipway.api.v1.RunService.CancelRun:input_type -> slipway.api.v1.CancelRunRequest
-	14, // 34: slipway.api.v1.RunService.RetryRun:input_type -> slipway.api.v1.RetryRunRequest
-	16, // 35: slipway.api.v1.RunService.AnswerRun:input_type -> slipway.api.v1.AnswerRunRequest
-	18, // 36: slipway.api.v1.RunService.GetRunEvents:input_type -> slipway.api.v1.GetRunEventsRequest
-	21, // 37: slipway.api.v1.RunService.GetLogs:input_type -> slipway.api.v1.GetLogsRequest
-	23, // 38: slipway.api.v1.RunService.StreamLogs:input_type -> slipway.api.v1.StreamLogsRequest
-	5,  // 39: slipway.api.v1.RunService.StartRun:output_type -> slipway.api.v1.StartRunResponse
-	7,  // 40: slipway.api.v1.RunService.GetRun:output_type -> slipway.api.v1.GetRunResponse
-	9,  // 41: slipway.api.v1.RunService.ListRuns:output_type -> slipway.api.v1.ListRunsResponse
-	11, // 42: slipway.api.v1.RunService.WatchRun:output_type -> slipway.api.v1.WatchRunResponse
-	13, // 43: slipway.api.v1.RunService.CancelRun:output_type -> slipway.api.v1.CancelRunResponse
-	15, // 44: slipway.api.v1.RunService.RetryRun:output_type -> slipway.api.v1.RetryRunResponse
-	17, // 45: slipway.api.v1.RunService.AnswerRun:output_type -> slipway.api.v1.AnswerRunResponse
-	19, // 46: slipway.api.v1.RunService.GetRunEvents:output_type -> slipway.api.v1.GetRunEventsResponse
-	22, // 47: slipway.api.v1.RunService.GetLogs:output_type -> slipway.api.v1.GetLogsResponse
-	24, // 48: slipway.api.v1.RunService.StreamLogs:output_type -> slipway.api.v1.StreamLogsResponse
-	39, // [39:49] is the sub-list for method output_type
-	29, // [29:39] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	30, // 6: slipway.api.v1.Run.start_after:type_name -> google.protobuf.Timestamp
+	27, // 7: slipway.api.v1.Run.labels:type_name -> slipway.api.v1.Run.LabelsEntry
+	1,  // 8: slipway.api.v1.Step.status:type_name -> slipway.api.v1.StepStatus
+	30, // 9: slipway.api.v1.Step.started:type_name -> google.protobuf.Timestamp
+	30, // 10: slipway.api.v1.Step.finished:type_name -> google.protobuf.Timestamp
+	30, // 11: slipway.api.v1.Step.retry_at:type_name -> google.protobuf.Timestamp
+	28, // 12: slipway.api.v1.StartRunRequest.parameters:type_name -> slipway.api.v1.StartRunRequest.ParametersEntry
+	2,  // 13: slipway.api.v1.StartRunResponse.run:type_name -> slipway.api.v1.Run
+	31, // 14: slipway.api.v1.GetRunRequest.wait:type_name -> google.protobuf.Duration
+	2,  // 15: slipway.api.v1.GetRunResponse.run:type_name -> slipway.api.v1.Run
+	0,  // 16: slipway.api.v1.ListRunsRequest.statuses:type_name -> slipway.api.v1.RunStatus
+	30, // 17: slipway.api.v1.ListRunsRequest.since:type_name -> google.protobuf.Timestamp
+	30, // 18: slipway.api.v1.ListRunsRequest.until:type_name -> google.protobuf.Timestamp
+	29, // 19: slipway.api.v1.ListRunsRequest.parameters:type_name -> slipway.api.v1.ListRunsRequest.ParametersEntry
+	2,  // 20: slipway.api.v1.ListRunsResponse.runs:type_name -> slipway.api.v1.Run
+	2,  // 21: slipway.api.v1.WatchRunResponse.run:type_name -> slipway.api.v1.Run
+	2,  // 22: slipway.api.v1.CancelRunResponse.run:type_name -> slipway.api.v1.Run
+	2,  // 23: slipway.api.v1.RetryRunResponse.run:type_name -> slipway.api.v1.Run
+	2,  // 24: slipway.api.v1.AnswerRunResponse.run:type_name -> slipway.api.v1.Run
+	20, // 25: slipway.api.v1.GetRunEventsResponse.events:type_name -> slipway.api.v1.RunEvent
+	30, // 26: slipway.api.v1.RunEvent.time:type_name -> google.protobuf.Timestamp
+	25, // 27: slipway.api.v1.GetLogsResponse.entries:type_name -> slipway.api.v1.LogEntry
+	25, // 28: slipway.api.v1.StreamLogsResponse.entry:type_name -> slipway.api.v1.LogEntry
+	30, // 29: slipway.api.v1.LogEntry.time:type_name -> google.protobuf.Timestamp
+	4,  // 30: slipway.api.v1.RunService.StartRun:input_type -> slipway.api.v1.StartRunRequest
+	6,  // 31: slipway.api.v1.RunService.GetRun:input_type -> slipway.api.v1.GetRunRequest
+	8,  // 32: slipway.api.v1.RunService.ListRuns:input_type -> slipway.api.v1.ListRunsRequest
+	10, // 33: slipway.api.v1.RunService.WatchRun:input_type -> slipway.api.v1.WatchRunRequest
+	12, // 34: slipway.api.v1.RunService.CancelRun:input_type -> slipway.api.v1.CancelRunRequest
+	14, // 35: slipway.api.v1.RunService.RetryRun:input_type -> slipway.api.v1.RetryRunRequest
+	16, // 36: slipway.api.v1.RunService.AnswerRun:input_type -> slipway.api.v1.AnswerRunRequest
+	18, // 37: slipway.api.v1.RunService.GetRunEvents:input_type -> slipway.api.v1.GetRunEventsRequest
+	21, // 38: slipway.api.v1.RunService.GetLogs:input_type -> slipway.api.v1.GetLogsRequest
+	23, // 39: slipway.api.v1.RunService.StreamLogs:input_type -> slipway.api.v1.StreamLogsRequest
+	5,  // 40: slipway.api.v1.RunService.StartRun:output_type -> slipway.api.v1.StartRunResponse
+	7,  // 41: slipway.api.v1.RunService.GetRun:output_type -> slipway.api.v1.GetRunResponse
+	9,  // 42: slipway.api.v1.RunService.ListRuns:output_type -> slipway.api.v1.ListRunsResponse
+	11, // 43: slipway.api.v1.RunService.WatchRun:output_type -> slipway.api.v1.WatchRunResponse
+	13, // 44: slipway.api.v1.RunService.CancelRun:output_type -> slipway.api.v1.CancelRunResponse
+	15, // 45: slipway.api.v1.RunService.RetryRun:output_type -> slipway.api.v1.RetryRunResponse
+	17, // 46: slipway.api.v1.RunService.AnswerRun:output_type -> slipway.api.v1.AnswerRunResponse
+	19, // 47: slipway.api.v1.RunService.GetRunEvents:output_type -> slipway.api.v1.GetRunEventsResponse
+	22, // 48: slipway.api.v1.RunService.GetLogs:output_type -> slipway.api.v1.GetLogsResponse
+	24, // 49: slipway.api.v1.RunService.StreamLogs:output_type -> slipway.api.v1.StreamLogsResponse
+	40, // [40:50] is the sub-list for method output_type
+	30, // [30:40] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_slipway_api_v1_run_proto_init() }
@@ -2316,7 +2342,7 @@ func file_slipway_api_v1_run_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_api_v1_run_proto_rawDesc), len(file_slipway_api_v1_run_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

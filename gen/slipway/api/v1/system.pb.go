@@ -317,7 +317,13 @@ type Runner struct {
 	// When it last renewed its lease, by its own clock.
 	Renewed *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=renewed,proto3" json:"renewed,omitempty"`
 	// Runs whose live claim it has.
-	Runs          []*Run `protobuf:"bytes,9,rep,name=runs,proto3" json:"runs,omitempty"`
+	Runs []*Run `protobuf:"bytes,9,rep,name=runs,proto3" json:"runs,omitempty"`
+	// Id of the runner, the same over all its incarnations, and what people call
+	// it.
+	Id   string `protobuf:"bytes,10,opt,name=id,proto3" json:"id,omitempty"`
+	Name string `protobuf:"bytes,11,opt,name=name,proto3" json:"name,omitempty"`
+	// What plans can ask for beside the pool.
+	Labels        map[string]string `protobuf:"bytes,12,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -411,6 +417,27 @@ func (x *Runner) GetRenewed() *timestamppb.Timestamp {
 func (x *Runner) GetRuns() []*Run {
 	if x != nil {
 		return x.Runs
+	}
+	return nil
+}
+
+func (x *Runner) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Runner) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Runner) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
 	}
 	return nil
 }
@@ -810,7 +837,7 @@ const file_slipway_api_v1_system_proto_rawDesc = "" +
 	"\vLEVEL_ERROR\x10\x03\"\x14\n" +
 	"\x12ListRunnersRequest\"G\n" +
 	"\x13ListRunnersResponse\x120\n" +
-	"\arunners\x18\x01 \x03(\v2\x16.slipway.api.v1.RunnerR\arunners\"\x9f\x02\n" +
+	"\arunners\x18\x01 \x03(\v2\x16.slipway.api.v1.RunnerR\arunners\"\xba\x03\n" +
 	"\x06Runner\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x14\n" +
@@ -820,7 +847,14 @@ const file_slipway_api_v1_system_proto_rawDesc = "" +
 	"\bdraining\x18\x06 \x01(\bR\bdraining\x12\x18\n" +
 	"\aversion\x18\a \x01(\tR\aversion\x124\n" +
 	"\arenewed\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\arenewed\x12'\n" +
-	"\x04runs\x18\t \x03(\v2\x13.slipway.api.v1.RunR\x04runs\"\x0f\n" +
+	"\x04runs\x18\t \x03(\v2\x13.slipway.api.v1.RunR\x04runs\x12\x0e\n" +
+	"\x02id\x18\n" +
+	" \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\v \x01(\tR\x04name\x12:\n" +
+	"\x06labels\x18\f \x03(\v2\".slipway.api.v1.Runner.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x0f\n" +
 	"\rReplayRequest\"\xb9\x01\n" +
 	"\x0eReplayResponse\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x12\n" +
@@ -865,7 +899,7 @@ func file_slipway_api_v1_system_proto_rawDescGZIP() []byte {
 }
 
 var file_slipway_api_v1_system_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_slipway_api_v1_system_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_slipway_api_v1_system_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_slipway_api_v1_system_proto_goTypes = []any{
 	(Check_Level)(0),              // 0: slipway.api.v1.Check.Level
 	(*DoctorRequest)(nil),         // 1: slipway.api.v1.DoctorRequest
@@ -881,32 +915,34 @@ var file_slipway_api_v1_system_proto_goTypes = []any{
 	(*DeadMessage)(nil),           // 11: slipway.api.v1.DeadMessage
 	(*ReplayDeadRequest)(nil),     // 12: slipway.api.v1.ReplayDeadRequest
 	(*ReplayDeadResponse)(nil),    // 13: slipway.api.v1.ReplayDeadResponse
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*Run)(nil),                   // 15: slipway.api.v1.Run
+	nil,                           // 14: slipway.api.v1.Runner.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*Run)(nil),                   // 16: slipway.api.v1.Run
 }
 var file_slipway_api_v1_system_proto_depIdxs = []int32{
 	3,  // 0: slipway.api.v1.DoctorResponse.checks:type_name -> slipway.api.v1.Check
 	0,  // 1: slipway.api.v1.Check.level:type_name -> slipway.api.v1.Check.Level
 	6,  // 2: slipway.api.v1.ListRunnersResponse.runners:type_name -> slipway.api.v1.Runner
-	14, // 3: slipway.api.v1.Runner.renewed:type_name -> google.protobuf.Timestamp
-	15, // 4: slipway.api.v1.Runner.runs:type_name -> slipway.api.v1.Run
-	11, // 5: slipway.api.v1.ListDeadResponse.messages:type_name -> slipway.api.v1.DeadMessage
-	14, // 6: slipway.api.v1.DeadMessage.time:type_name -> google.protobuf.Timestamp
-	1,  // 7: slipway.api.v1.SystemService.Doctor:input_type -> slipway.api.v1.DoctorRequest
-	7,  // 8: slipway.api.v1.SystemService.Replay:input_type -> slipway.api.v1.ReplayRequest
-	4,  // 9: slipway.api.v1.SystemService.ListRunners:input_type -> slipway.api.v1.ListRunnersRequest
-	9,  // 10: slipway.api.v1.SystemService.ListDead:input_type -> slipway.api.v1.ListDeadRequest
-	12, // 11: slipway.api.v1.SystemService.ReplayDead:input_type -> slipway.api.v1.ReplayDeadRequest
-	2,  // 12: slipway.api.v1.SystemService.Doctor:output_type -> slipway.api.v1.DoctorResponse
-	8,  // 13: slipway.api.v1.SystemService.Replay:output_type -> slipway.api.v1.ReplayResponse
-	5,  // 14: slipway.api.v1.SystemService.ListRunners:output_type -> slipway.api.v1.ListRunnersResponse
-	10, // 15: slipway.api.v1.SystemService.ListDead:output_type -> slipway.api.v1.ListDeadResponse
-	13, // 16: slipway.api.v1.SystemService.ReplayDead:output_type -> slipway.api.v1.ReplayDeadResponse
-	12, // [12:17] is the sub-list for method output_type
-	7,  // [7:12] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	15, // 3: slipway.api.v1.Runner.renewed:type_name -> google.protobuf.Timestamp
+	16, // 4: slipway.api.v1.Runner.runs:type_name -> slipway.api.v1.Run
+	14, // 5: slipway.api.v1.Runner.labels:type_name -> slipway.api.v1.Runner.LabelsEntry
+	11, // 6: slipway.api.v1.ListDeadResponse.messages:type_name -> slipway.api.v1.DeadMessage
+	15, // 7: slipway.api.v1.DeadMessage.time:type_name -> google.protobuf.Timestamp
+	1,  // 8: slipway.api.v1.SystemService.Doctor:input_type -> slipway.api.v1.DoctorRequest
+	7,  // 9: slipway.api.v1.SystemService.Replay:input_type -> slipway.api.v1.ReplayRequest
+	4,  // 10: slipway.api.v1.SystemService.ListRunners:input_type -> slipway.api.v1.ListRunnersRequest
+	9,  // 11: slipway.api.v1.SystemService.ListDead:input_type -> slipway.api.v1.ListDeadRequest
+	12, // 12: slipway.api.v1.SystemService.ReplayDead:input_type -> slipway.api.v1.ReplayDeadRequest
+	2,  // 13: slipway.api.v1.SystemService.Doctor:output_type -> slipway.api.v1.DoctorResponse
+	8,  // 14: slipway.api.v1.SystemService.Replay:output_type -> slipway.api.v1.ReplayResponse
+	5,  // 15: slipway.api.v1.SystemService.ListRunners:output_type -> slipway.api.v1.ListRunnersResponse
+	10, // 16: slipway.api.v1.SystemService.ListDead:output_type -> slipway.api.v1.ListDeadResponse
+	13, // 17: slipway.api.v1.SystemService.ReplayDead:output_type -> slipway.api.v1.ReplayDeadResponse
+	13, // [13:18] is the sub-list for method output_type
+	8,  // [8:13] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_slipway_api_v1_system_proto_init() }
@@ -921,7 +957,7 @@ func file_slipway_api_v1_system_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_api_v1_system_proto_rawDesc), len(file_slipway_api_v1_system_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1125,15 +1125,21 @@ func (x *LogChunk) GetData() []byte {
 
 // Lease is the value of a key in LEASES.
 type Lease struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Holder        string                 `protobuf:"bytes,1,opt,name=holder,proto3" json:"holder,omitempty"`
-	Host          string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
-	Pools         []string               `protobuf:"bytes,3,rep,name=pools,proto3" json:"pools,omitempty"`
-	Renewed       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=renewed,proto3" json:"renewed,omitempty"`
-	Running       uint32                 `protobuf:"varint,5,opt,name=running,proto3" json:"running,omitempty"`
-	Capacity      uint32                 `protobuf:"varint,6,opt,name=capacity,proto3" json:"capacity,omitempty"`
-	Draining      bool                   `protobuf:"varint,7,opt,name=draining,proto3" json:"draining,omitempty"`
-	Version       string                 `protobuf:"bytes,8,opt,name=version,proto3" json:"version,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Holder string                 `protobuf:"bytes,1,opt,name=holder,proto3" json:"holder,omitempty"`
+	// Of the machine.
+	Host     string                 `protobuf:"bytes,2,opt,name=host,proto3" json:"host,omitempty"`
+	Pools    []string               `protobuf:"bytes,3,rep,name=pools,proto3" json:"pools,omitempty"`
+	Renewed  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=renewed,proto3" json:"renewed,omitempty"`
+	Running  uint32                 `protobuf:"varint,5,opt,name=running,proto3" json:"running,omitempty"`
+	Capacity uint32                 `protobuf:"varint,6,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	Draining bool                   `protobuf:"varint,7,opt,name=draining,proto3" json:"draining,omitempty"`
+	Version  string                 `protobuf:"bytes,8,opt,name=version,proto3" json:"version,omitempty"`
+	// Id of the runner, the same over all its incarnations; empty for an office.
+	Runner string `protobuf:"bytes,9,opt,name=runner,proto3" json:"runner,omitempty"`
+	// What people call it: its host unless it was given a name.
+	Name          string            `protobuf:"bytes,10,opt,name=name,proto3" json:"name,omitempty"`
+	Labels        map[string]string `protobuf:"bytes,11,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1222,6 +1228,27 @@ func (x *Lease) GetVersion() string {
 		return x.Version
 	}
 	return ""
+}
+
+func (x *Lease) GetRunner() string {
+	if x != nil {
+		return x.Runner
+	}
+	return ""
+}
+
+func (x *Lease) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Lease) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
 }
 
 // Card is the value of a key in CARDS: what was posted where. It is the one
@@ -1547,7 +1574,7 @@ const file_slipway_command_v1_command_proto_rawDesc = "" +
 	"\x12STREAM_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTREAM_STDOUT\x10\x01\x12\x11\n" +
 	"\rSTREAM_STDERR\x10\x02\x12\x0f\n" +
-	"\vSTREAM_NOTE\x10\x03\"\xeb\x01\n" +
+	"\vSTREAM_NOTE\x10\x03\"\x91\x03\n" +
 	"\x05Lease\x12\x16\n" +
 	"\x06holder\x18\x01 \x01(\tR\x06holder\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x14\n" +
@@ -1556,7 +1583,14 @@ const file_slipway_command_v1_command_proto_rawDesc = "" +
 	"\arunning\x18\x05 \x01(\rR\arunning\x12\x1a\n" +
 	"\bcapacity\x18\x06 \x01(\rR\bcapacity\x12\x1a\n" +
 	"\bdraining\x18\a \x01(\bR\bdraining\x12\x18\n" +
-	"\aversion\x18\b \x01(\tR\aversion\"\xe9\x03\n" +
+	"\aversion\x18\b \x01(\tR\aversion\x12\x16\n" +
+	"\x06runner\x18\t \x01(\tR\x06runner\x12\x12\n" +
+	"\x04name\x18\n" +
+	" \x01(\tR\x04name\x12=\n" +
+	"\x06labels\x18\v \x03(\v2%.slipway.command.v1.Lease.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe9\x03\n" +
 	"\x04Card\x124\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1e.slipway.command.v1.Card.StateR\x05state\x12\x10\n" +
 	"\x03run\x18\x02 \x01(\tR\x03run\x12\x1c\n" +
@@ -1599,7 +1633,7 @@ func file_slipway_command_v1_command_proto_rawDescGZIP() []byte {
 }
 
 var file_slipway_command_v1_command_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_slipway_command_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_slipway_command_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_slipway_command_v1_command_proto_goTypes = []any{
 	(Answer_Visibility)(0),        // 0: slipway.command.v1.Answer.Visibility
 	(LogChunk_Stream)(0),          // 1: slipway.command.v1.LogChunk.Stream
@@ -1622,15 +1656,16 @@ var file_slipway_command_v1_command_proto_goTypes = []any{
 	nil,                           // 18: slipway.command.v1.Delivery.FactsEntry
 	nil,                           // 19: slipway.command.v1.Delivery.FieldsEntry
 	nil,                           // 20: slipway.command.v1.Hint.TraceEntry
-	(*v1.Principal)(nil),          // 21: slipway.event.v1.Principal
-	(*v1.Origin)(nil),             // 22: slipway.event.v1.Origin
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(v1.Report_Format)(0),         // 24: slipway.event.v1.Report.Format
+	nil,                           // 21: slipway.command.v1.Lease.LabelsEntry
+	(*v1.Principal)(nil),          // 22: slipway.event.v1.Principal
+	(*v1.Origin)(nil),             // 23: slipway.event.v1.Origin
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(v1.Report_Format)(0),         // 25: slipway.event.v1.Report.Format
 }
 var file_slipway_command_v1_command_proto_depIdxs = []int32{
-	21, // 0: slipway.command.v1.Envelope.principal:type_name -> slipway.event.v1.Principal
-	22, // 1: slipway.command.v1.Envelope.origin:type_name -> slipway.event.v1.Origin
-	23, // 2: slipway.command.v1.Envelope.received:type_name -> google.protobuf.Timestamp
+	22, // 0: slipway.command.v1.Envelope.principal:type_name -> slipway.event.v1.Principal
+	23, // 1: slipway.command.v1.Envelope.origin:type_name -> slipway.event.v1.Origin
+	24, // 2: slipway.command.v1.Envelope.received:type_name -> google.protobuf.Timestamp
 	8,  // 3: slipway.command.v1.Envelope.sentence:type_name -> slipway.command.v1.Sentence
 	9,  // 4: slipway.command.v1.Envelope.press:type_name -> slipway.command.v1.Press
 	5,  // 5: slipway.command.v1.Envelope.delivery:type_name -> slipway.command.v1.Delivery
@@ -1640,21 +1675,22 @@ var file_slipway_command_v1_command_proto_depIdxs = []int32{
 	4,  // 9: slipway.command.v1.Envelope.standing:type_name -> slipway.command.v1.Standing
 	18, // 10: slipway.command.v1.Delivery.facts:type_name -> slipway.command.v1.Delivery.FactsEntry
 	19, // 11: slipway.command.v1.Delivery.fields:type_name -> slipway.command.v1.Delivery.FieldsEntry
-	24, // 12: slipway.command.v1.Note.format:type_name -> slipway.event.v1.Report.Format
+	25, // 12: slipway.command.v1.Note.format:type_name -> slipway.event.v1.Report.Format
 	0,  // 13: slipway.command.v1.Answer.visibility:type_name -> slipway.command.v1.Answer.Visibility
 	11, // 14: slipway.command.v1.Answer.choices:type_name -> slipway.command.v1.Choice
 	20, // 15: slipway.command.v1.Hint.trace:type_name -> slipway.command.v1.Hint.TraceEntry
 	1,  // 16: slipway.command.v1.LogChunk.stream:type_name -> slipway.command.v1.LogChunk.Stream
-	23, // 17: slipway.command.v1.LogChunk.time:type_name -> google.protobuf.Timestamp
-	23, // 18: slipway.command.v1.Lease.renewed:type_name -> google.protobuf.Timestamp
-	2,  // 19: slipway.command.v1.Card.state:type_name -> slipway.command.v1.Card.State
-	23, // 20: slipway.command.v1.Card.deadline:type_name -> google.protobuf.Timestamp
-	23, // 21: slipway.command.v1.Dead.time:type_name -> google.protobuf.Timestamp
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	24, // 17: slipway.command.v1.LogChunk.time:type_name -> google.protobuf.Timestamp
+	24, // 18: slipway.command.v1.Lease.renewed:type_name -> google.protobuf.Timestamp
+	21, // 19: slipway.command.v1.Lease.labels:type_name -> slipway.command.v1.Lease.LabelsEntry
+	2,  // 20: slipway.command.v1.Card.state:type_name -> slipway.command.v1.Card.State
+	24, // 21: slipway.command.v1.Card.deadline:type_name -> google.protobuf.Timestamp
+	24, // 22: slipway.command.v1.Dead.time:type_name -> google.protobuf.Timestamp
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_slipway_command_v1_command_proto_init() }
@@ -1675,7 +1711,7 @@ func file_slipway_command_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_command_v1_command_proto_rawDesc), len(file_slipway_command_v1_command_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

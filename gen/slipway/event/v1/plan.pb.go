@@ -256,7 +256,7 @@ type Plan struct {
 	// The lane's settings when the plan was made; the configuration in force
 	// decides, these stand in when the lane is gone from it.
 	LaneSettings *LaneSettings `protobuf:"bytes,3,opt,name=lane_settings,json=laneSettings,proto3" json:"lane_settings,omitempty"`
-	// Runner pool.
+	// Runner pool; "*" is any.
 	Pool string `protobuf:"bytes,4,opt,name=pool,proto3" json:"pool,omitempty"`
 	// Lower starts first; 0 is the default and before all others of its lane
 	// only by age.
@@ -280,7 +280,11 @@ type Plan struct {
 	// restricted.
 	Restricted bool `protobuf:"varint,14,opt,name=restricted,proto3" json:"restricted,omitempty"`
 	// How long the person had to change their mind: the delay of the command.
-	Delay         *durationpb.Duration `protobuf:"bytes,15,opt,name=delay,proto3" json:"delay,omitempty"`
+	Delay *durationpb.Duration `protobuf:"bytes,15,opt,name=delay,proto3" json:"delay,omitempty"`
+	// Labels that the runner must have, by key.
+	Labels map[string]string `protobuf:"bytes,16,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The one runner that may take it: its id or its name; empty: any that fits.
+	Runner        string `protobuf:"bytes,17,opt,name=runner,proto3" json:"runner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -418,6 +422,20 @@ func (x *Plan) GetDelay() *durationpb.Duration {
 		return x.Delay
 	}
 	return nil
+}
+
+func (x *Plan) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Plan) GetRunner() string {
+	if x != nil {
+		return x.Runner
+	}
+	return ""
 }
 
 // Dedupe says what becomes of equal requests that wait together.
@@ -1373,7 +1391,7 @@ var File_slipway_event_v1_plan_proto protoreflect.FileDescriptor
 
 const file_slipway_event_v1_plan_proto_rawDesc = "" +
 	"\n" +
-	"\x1bslipway/event/v1/plan.proto\x12\x10slipway.event.v1\x1a\x1egoogle/protobuf/duration.proto\"\xfe\x04\n" +
+	"\x1bslipway/event/v1/plan.proto\x12\x10slipway.event.v1\x1a\x1egoogle/protobuf/duration.proto\"\x8d\x06\n" +
 	"\x04Plan\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\tR\x04lane\x12C\n" +
@@ -1392,7 +1410,12 @@ const file_slipway_event_v1_plan_proto_rawDesc = "" +
 	"\n" +
 	"restricted\x18\x0e \x01(\bR\n" +
 	"restricted\x12/\n" +
-	"\x05delay\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\x05delay\"\xf5\x01\n" +
+	"\x05delay\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\x05delay\x12:\n" +
+	"\x06labels\x18\x10 \x03(\v2\".slipway.event.v1.Plan.LabelsEntryR\x06labels\x12\x16\n" +
+	"\x06runner\x18\x11 \x01(\tR\x06runner\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf5\x01\n" +
 	"\x06Dedupe\x127\n" +
 	"\x06policy\x18\x01 \x01(\x0e2\x1f.slipway.event.v1.Dedupe.PolicyR\x06policy\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x126\n" +
@@ -1513,7 +1536,7 @@ func file_slipway_event_v1_plan_proto_rawDescGZIP() []byte {
 }
 
 var file_slipway_event_v1_plan_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_slipway_event_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_slipway_event_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_slipway_event_v1_plan_proto_goTypes = []any{
 	(Dedupe_Policy)(0),          // 0: slipway.event.v1.Dedupe.Policy
 	(Report_Format)(0),          // 1: slipway.event.v1.Report.Format
@@ -1531,42 +1554,44 @@ var file_slipway_event_v1_plan_proto_goTypes = []any{
 	(*SecretRef)(nil),           // 13: slipway.event.v1.SecretRef
 	(*Retry)(nil),               // 14: slipway.event.v1.Retry
 	(*Artefact)(nil),            // 15: slipway.event.v1.Artefact
-	nil,                         // 16: slipway.event.v1.Step.EnvEntry
-	nil,                         // 17: slipway.event.v1.Step.SecretsEntry
-	(*durationpb.Duration)(nil), // 18: google.protobuf.Duration
+	nil,                         // 16: slipway.event.v1.Plan.LabelsEntry
+	nil,                         // 17: slipway.event.v1.Step.EnvEntry
+	nil,                         // 18: slipway.event.v1.Step.SecretsEntry
+	(*durationpb.Duration)(nil), // 19: google.protobuf.Duration
 }
 var file_slipway_event_v1_plan_proto_depIdxs = []int32{
 	7,  // 0: slipway.event.v1.Plan.lane_settings:type_name -> slipway.event.v1.LaneSettings
 	8,  // 1: slipway.event.v1.Plan.source:type_name -> slipway.event.v1.Source
 	12, // 2: slipway.event.v1.Plan.steps:type_name -> slipway.event.v1.Step
-	18, // 3: slipway.event.v1.Plan.timeout:type_name -> google.protobuf.Duration
-	18, // 4: slipway.event.v1.Plan.queue_timeout:type_name -> google.protobuf.Duration
+	19, // 3: slipway.event.v1.Plan.timeout:type_name -> google.protobuf.Duration
+	19, // 4: slipway.event.v1.Plan.queue_timeout:type_name -> google.protobuf.Duration
 	5,  // 5: slipway.event.v1.Plan.dedupe:type_name -> slipway.event.v1.Dedupe
 	6,  // 6: slipway.event.v1.Plan.report:type_name -> slipway.event.v1.Report
-	18, // 7: slipway.event.v1.Plan.delay:type_name -> google.protobuf.Duration
-	0,  // 8: slipway.event.v1.Dedupe.policy:type_name -> slipway.event.v1.Dedupe.Policy
-	18, // 9: slipway.event.v1.Dedupe.max_delay:type_name -> google.protobuf.Duration
-	1,  // 10: slipway.event.v1.Report.format:type_name -> slipway.event.v1.Report.Format
-	2,  // 11: slipway.event.v1.Report.card:type_name -> slipway.event.v1.Report.Card
-	18, // 12: slipway.event.v1.LaneSettings.rate_period:type_name -> google.protobuf.Duration
-	10, // 13: slipway.event.v1.Source.git:type_name -> slipway.event.v1.GitSource
-	11, // 14: slipway.event.v1.Source.path:type_name -> slipway.event.v1.PathSource
-	9,  // 15: slipway.event.v1.Source.url:type_name -> slipway.event.v1.UrlSource
-	16, // 16: slipway.event.v1.Step.env:type_name -> slipway.event.v1.Step.EnvEntry
-	17, // 17: slipway.event.v1.Step.secrets:type_name -> slipway.event.v1.Step.SecretsEntry
-	18, // 18: slipway.event.v1.Step.timeout:type_name -> google.protobuf.Duration
-	18, // 19: slipway.event.v1.Step.grace:type_name -> google.protobuf.Duration
-	14, // 20: slipway.event.v1.Step.retry:type_name -> slipway.event.v1.Retry
-	3,  // 21: slipway.event.v1.Step.resume:type_name -> slipway.event.v1.Step.Resume
-	18, // 22: slipway.event.v1.Step.ask_timeout:type_name -> google.protobuf.Duration
-	18, // 23: slipway.event.v1.Retry.delay:type_name -> google.protobuf.Duration
-	18, // 24: slipway.event.v1.Retry.max_delay:type_name -> google.protobuf.Duration
-	13, // 25: slipway.event.v1.Step.SecretsEntry.value:type_name -> slipway.event.v1.SecretRef
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	19, // 7: slipway.event.v1.Plan.delay:type_name -> google.protobuf.Duration
+	16, // 8: slipway.event.v1.Plan.labels:type_name -> slipway.event.v1.Plan.LabelsEntry
+	0,  // 9: slipway.event.v1.Dedupe.policy:type_name -> slipway.event.v1.Dedupe.Policy
+	19, // 10: slipway.event.v1.Dedupe.max_delay:type_name -> google.protobuf.Duration
+	1,  // 11: slipway.event.v1.Report.format:type_name -> slipway.event.v1.Report.Format
+	2,  // 12: slipway.event.v1.Report.card:type_name -> slipway.event.v1.Report.Card
+	19, // 13: slipway.event.v1.LaneSettings.rate_period:type_name -> google.protobuf.Duration
+	10, // 14: slipway.event.v1.Source.git:type_name -> slipway.event.v1.GitSource
+	11, // 15: slipway.event.v1.Source.path:type_name -> slipway.event.v1.PathSource
+	9,  // 16: slipway.event.v1.Source.url:type_name -> slipway.event.v1.UrlSource
+	17, // 17: slipway.event.v1.Step.env:type_name -> slipway.event.v1.Step.EnvEntry
+	18, // 18: slipway.event.v1.Step.secrets:type_name -> slipway.event.v1.Step.SecretsEntry
+	19, // 19: slipway.event.v1.Step.timeout:type_name -> google.protobuf.Duration
+	19, // 20: slipway.event.v1.Step.grace:type_name -> google.protobuf.Duration
+	14, // 21: slipway.event.v1.Step.retry:type_name -> slipway.event.v1.Retry
+	3,  // 22: slipway.event.v1.Step.resume:type_name -> slipway.event.v1.Step.Resume
+	19, // 23: slipway.event.v1.Step.ask_timeout:type_name -> google.protobuf.Duration
+	19, // 24: slipway.event.v1.Retry.delay:type_name -> google.protobuf.Duration
+	19, // 25: slipway.event.v1.Retry.max_delay:type_name -> google.protobuf.Duration
+	13, // 26: slipway.event.v1.Step.SecretsEntry.value:type_name -> slipway.event.v1.SecretRef
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_slipway_event_v1_plan_proto_init() }
@@ -1589,7 +1614,7 @@ func file_slipway_event_v1_plan_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_event_v1_plan_proto_rawDesc), len(file_slipway_event_v1_plan_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

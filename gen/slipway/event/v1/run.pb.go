@@ -675,7 +675,7 @@ type RunClaimed struct {
 	Incarnation string                 `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	// Sequence of the LaneGranted that gave the slot.
 	GrantSequence uint64 `protobuf:"varint,3,opt,name=grant_sequence,json=grantSequence,proto3" json:"grant_sequence,omitempty"`
-	// Host name, for people.
+	// The runner's name, for people: its host's unless it was given another.
 	Host          string `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/slipway-hq/slipway/domain/board"
+	"github.com/slipway-hq/slipway/domain/roster"
 	"github.com/slipway-hq/slipway/domain/run"
 	"github.com/slipway-hq/slipway/internal/eventlog"
 	"github.com/slipway-hq/slipway/internal/projection"
@@ -52,7 +53,7 @@ type Config struct {
 	Writer   string // who writes the ledger: unique per process
 	Identity slackapi.Identity
 	Now      func() time.Time
-	Runners  func(pool string) int // may be nil
+	Runners  func() (alive []roster.Runner, known bool) // may be nil
 
 	EditInterval time.Duration // at least, between two edits of one card
 	Tick         time.Duration // how coarse the elapsed time of a running card is

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -45,17 +46,60 @@ const (
 // and Nak is called, soon: what is not acknowledged within seconds comes back.
 type Hint struct {
 	*commandv1.Hint
-	msg jetstream.Msg
+	msg   jetstream.Msg
+	offer *offer // instead of msg
+}
+
+// offer is a hint that came to this runner alone: nobody else gets it back.
+type offer struct {
+	tries atomic.Uint64
+	delay atomic.Int64 // to try again after; negative: not at all
+}
+
+// Offered reads a hint that came to this runner alone.
+func Offered(data []byte) (Hint, error) {
+	hint := &commandv1.Hint{}
+	if err := proto.Unmarshal(data, hint); err != nil {
+		return Hint{}, fmt.Errorf("read an offer: %w", err)
+	}
+	if hint.GetRun() == "" {
+		return Hint{}, errors.New("read an offer: it names no run")
+	}
+	h := Hint{Hint: hint, offer: &offer{}}
+	h.offer.tries.Store(1)
+	h.offer.delay.Store(-1)
+	return h, nil
+}
+
+// Again tells whether an offered hint was given back since the last call, and
+// after which delay to try it once more.
+func (h Hint) Again() (delay time.Duration, again bool) {
+	delay = time.Duration(h.offer.delay.Swap(-1))
+	h.offer.tries.Add(1)
+	return delay, delay >= 0
 }
 
 // Ack removes the hint: the run is claimed, or the hint is of no use to anybody.
-func (h Hint) Ack() { _ = h.msg.Ack() } // a lost acknowledgement only brings the hint back
+func (h Hint) Ack() {
+	if h.offer == nil {
+		_ = h.msg.Ack() // a lost acknowledgement only brings the hint back
+	}
+}
 
 // Nak gives the hint back, to come again after delay.
-func (h Hint) Nak(delay time.Duration) { _ = h.msg.NakWithDelay(delay) } // it comes back anyway
+func (h Hint) Nak(delay time.Duration) {
+	if h.offer != nil {
+		h.offer.delay.Store(int64(delay))
+		return
+	}
+	_ = h.msg.NakWithDelay(delay) // it comes back anyway
+}
 
 // Tries returns how often the hint was delivered, from 1.
 func (h Hint) Tries() uint64 {
+	if h.offer != nil {
+		return h.offer.tries.Load()
+	}
 	meta, err := h.msg.Metadata()
 	if err != nil {
 		return 1
@@ -215,12 +259,12 @@ func (p *pull) take(msg jetstream.Msg) {
 	hint := &commandv1.Hint{}
 	if err := proto.Unmarshal(msg.Data(), hint); err != nil || hint.GetRun() == "" {
 		p.log.Error("a hint cannot be read and was dropped", "subject", msg.Subject())
-		Hint{hint, msg}.Ack()
+		Hint{Hint: hint, msg: msg}.Ack()
 		return
 	}
 	if !p.room.Take() { // another pool was quicker
-		Hint{hint, msg}.Nak(busyDelay)
+		Hint{Hint: hint, msg: msg}.Nak(busyDelay)
 		return
 	}
-	p.each(Hint{hint, msg})
+	p.each(Hint{Hint: hint, msg: msg})
 }
