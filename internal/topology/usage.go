@@ -37,23 +37,18 @@ func (u Usage) Warn() bool { return !u.Recycles && u.Percent() >= WarnPercent }
 
 // UsageOf reports Slipway's streams in the order of their names.
 func UsageOf(ctx context.Context, js jetstream.JetStream) ([]Usage, error) {
-	known := map[string]bool{}
-	for _, cfg := range Topology(1, Limits{}).Streams {
-		known[cfg.Name] = true
+	infos, err := infosOf(ctx, js)
+	if err != nil {
+		return nil, err
 	}
 	var usages []Usage
-	list := js.ListStreams(ctx)
-	for info := range list.Info() {
-		if !known[info.Config.Name] {
-			continue
+	for _, cfg := range Topology(1, Limits{}).Streams {
+		if info := infos[cfg.Name]; info != nil {
+			usages = append(usages, Usage{
+				Stream: cfg.Name, Messages: info.State.Msgs, Bytes: info.State.Bytes,
+				Limit: info.Config.MaxBytes, Recycles: info.Config.Discard == jetstream.DiscardOld,
+			})
 		}
-		usages = append(usages, Usage{
-			Stream: info.Config.Name, Messages: info.State.Msgs, Bytes: info.State.Bytes,
-			Limit: info.Config.MaxBytes, Recycles: info.Config.Discard == jetstream.DiscardOld,
-		})
-	}
-	if err := list.Err(); err != nil {
-		return nil, fmt.Errorf("list the streams: %w", err)
 	}
 	slices.SortFunc(usages, func(a, b Usage) int { return strings.Compare(a.Stream, b.Stream) })
 	return usages, nil

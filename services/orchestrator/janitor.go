@@ -37,16 +37,37 @@ func (o *Orchestrator) janitor(ctx context.Context) error {
 }
 
 func (o *Orchestrator) tidy(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, commandWait)
-	defer cancel()
-	if err := topology.EnsureVolatile(ctx, o.js, o.spec()); err != nil {
+	if err := o.volatile(ctx); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, commandWait)
+	defer cancel()
 	handled, err := topology.InboxHandled(ctx, o.js)
 	if err != nil {
 		return err
 	}
 	return topology.PurgeInbox(ctx, o.js, o.aged.pass(handled, o.deps.Now()))
+}
+
+// volatile sees to the memory streams: it creates those that are missing, and
+// when that does not get through, looks whether they have lost their majority.
+func (o *Orchestrator) volatile(ctx context.Context) error {
+	look, cancel := context.WithTimeout(ctx, commandWait)
+	defer cancel()
+	missing := topology.EnsureVolatile(look, o.js, o.spec())
+	if missing == nil {
+		return nil
+	}
+	again, cancel := context.WithTimeout(ctx, commandWait)
+	defer cancel()
+	made, err := o.keeper.Revive(again, o.js, o.spec())
+	if len(made) > 0 {
+		o.logger.Warn("memory streams that no server led were made again; hints and leases come back by themselves", "streams", made)
+	}
+	if len(made) > 0 && err == nil {
+		return nil
+	}
+	return errors.Join(missing, err)
 }
 
 // aged delays the purge of handled requests by the window in which INBOX knows

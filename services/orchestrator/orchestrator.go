@@ -74,9 +74,10 @@ type Orchestrator struct {
 	refused    atomic.Pointer[configfile.Problems] // of the file, when it is not the one in force
 	handlers   map[string]http.Handler
 	logs       *runlog.Logs
-	aged       aged          // of the janitor alone
-	changes    chan struct{} // a configuration was adopted in the log
-	taken      chan struct{} // one was parsed and is in force
+	aged       aged            // of the janitor alone
+	keeper     topology.Keeper // of the janitor alone
+	changes    chan struct{}   // a configuration was adopted in the log
+	taken      chan struct{}   // one was parsed and is in force
 	logger     *slog.Logger
 }
 

@@ -118,6 +118,8 @@ func (s *site) refusals(t *testing.T) {
 		{"$O.OBJECTS.M.x", []string{orchestrator, runner}},
 		{"$JS.API.STREAM.CREATE.WORK", []string{orchestrator, runner, bootstrap}},
 		{"$JS.API.STREAM.CREATE.KV_LEASES", []string{orchestrator, runner, notifier, bootstrap}},
+		{"$JS.API.STREAM.DELETE.WORK", []string{orchestrator}},
+		{"$JS.API.STREAM.DELETE.KV_LEASES", []string{orchestrator}},
 		{"$JS.API.STREAM.DELETE.EVENTS", nil},
 		{"$JS.API.STREAM.PURGE.EVENTS", nil},
 		{"$JS.API.STREAM.UPDATE.EVENTS", nil},
@@ -148,6 +150,7 @@ func publish(ctx context.Context, conn *nats.Conn, subject string) error {
 	ctx, cancel := context.WithTimeout(ctx, soon)
 	defer cancel()
 	msg := nats.NewMsg(subject)
+	msg.Data = []byte("no request of JetStream's API")
 	msg.Header.Set("Nats-Expected-Stream", "NONE")
 	_, err := conn.RequestMsgWithContext(ctx, msg)
 	return natsconn.Why(ctx, err)
