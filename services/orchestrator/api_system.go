@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -28,14 +30,15 @@ const doctorWait = 15 * time.Second
 func (a *systemAPI) Doctor(ctx context.Context, _ *apiv1.DoctorRequest) (*apiv1.DoctorResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, doctorWait)
 	defer cancel()
-	out := &apiv1.DoctorResponse{}
-	for _, check := range []func(context.Context) []*apiv1.Check{a.streams, a.usage, a.clock, a.config, a.runners, a.history, a.dead, a.logs} {
-		out.Checks = append(out.Checks, check(ctx)...)
+	checks := []func(context.Context) []*apiv1.Check{a.servers, a.certificate, a.streams, a.usage, a.clock, a.config, a.runners, a.history, a.dead, a.logs}
+	checks = append(checks, a.o.deps.Checks...)
+	found := make([][]*apiv1.Check, len(checks)) // at once: without NATS each waits as long as it may
+	var group sync.WaitGroup
+	for i, check := range checks {
+		group.Go(func() { found[i] = check(ctx) })
 	}
-	for _, check := range a.o.deps.Checks {
-		out.Checks = append(out.Checks, check(ctx)...)
-	}
-	return out, nil
+	group.Wait()
+	return &apiv1.DoctorResponse{Checks: slices.Concat(found...)}, nil
 }
 
 func good(name, finding string) *apiv1.Check {
