@@ -74,6 +74,9 @@ type Config struct {
 	EventRetries []time.Duration
 	// AckTimeout is how long the app may take to acknowledge; Slack's 3 s when zero.
 	AckTimeout time.Duration
+	// SocketLife is how long a Socket Mode connection lasts before Slack asks for a new one; Slack's hours when zero. The
+	// warning comes ten seconds ahead, or after half of a shorter life.
+	SocketLife time.Duration
 	// PlainCommands delivers command text as typed instead of with mentions, channels and links escaped.
 	PlainCommands bool
 	// Commands are completed by the composer; DefaultCommands when nil.
@@ -207,6 +210,9 @@ func fillDefaults(cfg *Config) {
 	}
 	if cfg.AckTimeout == 0 {
 		cfg.AckTimeout = ackTimeout
+	}
+	if cfg.SocketLife == 0 {
+		cfg.SocketLife = socketLife
 	}
 	if cfg.Commands == nil {
 		cfg.Commands = DefaultCommands

@@ -107,7 +107,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 		return // the upgrader has answered
 	}
 	ws.SetReadLimit(maxSocketFrame)
-	life := socketLife
+	life := s.cfg.SocketLife
 	if r.URL.Query().Get("debug_reconnects") == "true" {
 		life = debugLife
 	}
@@ -164,7 +164,7 @@ func (s *Server) dropSocket(conn *socketConn) {
 func (s *Server) keepAlive(ctx context.Context, conn *socketConn, life time.Duration) {
 	ping := time.NewTicker(socketPing)
 	defer ping.Stop()
-	warn, refresh := time.NewTimer(life-warnAhead), time.NewTimer(life)
+	warn, refresh := time.NewTimer(life-min(warnAhead, life/2)), time.NewTimer(life)
 	defer warn.Stop()
 	defer refresh.Stop()
 	for {
@@ -312,6 +312,16 @@ func (s *Server) DisconnectSockets(reason string) {
 	s.mu.Unlock()
 	for _, conn := range conns {
 		s.disconnectOne(conn, reason)
+	}
+}
+
+// EndWarnedSockets closes the connections that were warned, as Slack does when the time after a warning is over.
+func (s *Server) EndWarnedSockets() {
+	s.mu.Lock()
+	conns := slices.DeleteFunc(slices.Clone(s.sockets.conns), func(c *socketConn) bool { return !c.warned })
+	s.mu.Unlock()
+	for _, conn := range conns {
+		s.disconnectOne(conn, DisconnectRefresh)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/slipway-hq/slipway/domain/pipeline"
+	"github.com/slipway-hq/slipway/services/slack-ingress/internal/socket"
 )
 
 const (
@@ -205,7 +206,7 @@ func (c *channels) list(ctx context.Context) (out []slack.Channel, err error) {
 			return err
 		})
 		if err != nil {
-			return nil, unaddressed(err)
+			return nil, socket.Unaddressed(err)
 		}
 		if out = append(out, page...); next == "" || next == cursor {
 			return out, nil
@@ -231,7 +232,7 @@ func (c *channels) join(ctx context.Context, id string) error {
 	case errors.As(err, &said) && slices.Contains(settled, said.Err):
 		return nil
 	}
-	return fmt.Errorf("join %s: %w", id, unaddressed(err))
+	return fmt.Errorf("join %s: %w", id, socket.Unaddressed(err))
 }
 
 // patiently repeats a call while Slack says that it is called too often.

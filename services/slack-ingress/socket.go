@@ -2,37 +2,44 @@ package ingress
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/slack-go/slack"
-	"github.com/slack-go/slack/socketmode"
 
 	"github.com/slipway-hq/slipway/services/slack-ingress/internal/request"
+	"github.com/slipway-hq/slipway/services/slack-ingress/internal/socket"
 )
 
 const (
-	// socketConnections of the ten that Slack allows: while one is being
-	// refreshed, the other takes all payloads.
+	// socketConnections of the ten that Slack allows: three replicas have six, and
+	// room for those that replace others.
 	socketConnections = 2
-	// socketLife, plus a random part as long again, is when a connection is
-	// renewed. Slack renews each after some hours: both were opened together,
-	// and would be gone together. So ours end before, each at its own time.
-	socketLife = 30 * time.Minute
+	// firstLife is when the later connections of a replica are renewed for the
+	// first time. Slack renews each after some hours; those that were opened
+	// together would be gone together.
+	firstLife = time.Minute
+	// socketOverlap is how long a connection still serves beside the one that
+	// replaces it: Slack warns ten seconds ahead.
+	socketOverlap = 12 * time.Second
+	// lastWords is how long a connection is kept for what is in hand: as long as
+	// Slack waits.
+	lastWords = 3 * time.Second
 	// socketReadLimit is the size of one message; as for an HTTP body.
 	socketReadLimit = maxBody
 	// maxSocketWork bounds payloads in hand of all connections. Beyond it a
 	// payload is not acknowledged, and Slack delivers an event again.
 	maxSocketWork = maxAtWork * 2
+	// shortLife is that of a connection whose successor is not hurried.
+	shortLife = time.Second
+	// redialFirst doubles up to redialLast between two attempts to connect.
+	redialFirst = 200 * time.Millisecond
+	redialLast  = 30 * time.Second
 	// reconnectWait is between two attempts after Slack refused a token that
 	// worked before: somebody has to act, so there is no hurry.
 	reconnectWait = 15 * time.Second
@@ -43,184 +50,255 @@ const (
 // errTokenRefused says that Slack does not take the app token.
 var errTokenRefused = errors.New("Slack refuses SLACK_APP_TOKEN") //nolint:staticcheck // a name
 
+// Types of envelopes.
+const (
+	envelopeEvent       = "events_api"
+	envelopeCommand     = "slash_commands"
+	envelopeInteraction = "interactive"
+)
+
 // sockets holds the Socket Mode connections until ctx ends. It fails when Slack
 // refuses the token before any connection was made.
 func (s *Service) sockets(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (
-		connections sync.WaitGroup
-		worked      atomic.Bool
-		slots       = make(chan struct{}, maxSocketWork)
+		lines  sync.WaitGroup
+		worked atomic.Bool
+		slots  = make(chan struct{}, maxSocketWork)
 	)
 	for n := range socketConnections {
-		connections.Go(func() {
-			if err := s.connection(ctx, n, &worked, slots); err != nil {
+		l := &line{s: s, n: n, worked: &worked, slots: slots}
+		lines.Go(func() {
+			if err := l.hold(ctx); err != nil {
 				cancel(err)
 			}
 		})
 	}
-	connections.Wait()
+	lines.Wait()
 	if err := context.Cause(ctx); errors.Is(err, errTokenRefused) {
 		return fmt.Errorf("slack-ingress: %w", err)
 	}
 	return nil
 }
 
-// connection keeps one connection up. The library reconnects by itself, with
-// growing pauses, until Slack says that the token is no good.
-func (s *Service) connection(ctx context.Context, n int, worked *atomic.Bool, slots chan struct{}) error {
-	for ctx.Err() == nil {
-		api := slack.New("", append(s.apiOptions(), slack.OptionAppLevelToken(string(*s.cfg.AppToken)))...)
-		client := socketmode.New(api, socketmode.OptionReadLimit(socketReadLimit), socketmode.OptionLog(log.New(io.Discard, "", 0)))
-		life, end := context.WithTimeout(ctx, socketLife+rand.N(socketLife)) //nolint:gosec // jitter is no secret
-		err := s.pump(life, client, n, worked, slots)
-		renewed := life.Err() != nil
-		end()
-		switch {
-		case renewed: // or ctx ended
-			continue
-		case !worked.Load():
-			return fmt.Errorf("%w: %w", errTokenRefused, unaddressed(err))
+// line is one connection at a time and, for a moment, the one that replaces it.
+type line struct {
+	s      *Service
+	n      int
+	worked *atomic.Bool
+	slots  chan struct{}
+	wait   time.Duration  // before the next attempt to connect
+	ending sync.WaitGroup // connections that are read or let go
+}
+
+// hold keeps a connection up until ctx ends. The next one stands before the last
+// one is let go.
+func (l *line) hold(ctx context.Context) error {
+	defer l.ending.Wait()
+	var life <-chan time.Time
+	if l.n > 0 {
+		timer := time.NewTimer(firstLife + rand.N(firstLife)) //nolint:gosec // jitter is no secret
+		defer timer.Stop()
+		life = timer.C
+	}
+	var last *call
+	for {
+		next, err := l.connect(ctx)
+		if old := last; old != nil {
+			l.ending.Go(func() { old.retire(ctx) })
 		}
-		s.log.ErrorContext(ctx, "socket mode connection refused", "connection", n, "error", unaddressed(err))
+		if next == nil {
+			return err
+		}
+		began := time.Now()
 		select {
-		case <-time.After(reconnectWait):
+		case <-next.Asked():
+		case <-next.Gone():
+		case <-life:
 		case <-ctx.Done():
 		}
-	}
-	return nil
-}
-
-// pump runs a client and hands on what it receives. It never blocks in the
-// channel of events, which is short.
-func (s *Service) pump(ctx context.Context, client *socketmode.Client, n int, worked *atomic.Bool, slots chan struct{}) error {
-	done := make(chan error, 1)
-	go func() { done <- client.RunContext(ctx) }()
-	for {
-		select {
-		case err := <-done:
-			return err
-		case event := <-client.Events:
-			s.socketEvent(ctx, client, n, event, worked, slots)
+		if last = next; time.Since(began) < shortLife {
+			l.rest(ctx, 0)
+		} else {
+			l.wait = 0
 		}
 	}
 }
 
-func (s *Service) socketEvent(ctx context.Context, client *socketmode.Client, n int, event socketmode.Event, worked *atomic.Bool, slots chan struct{}) {
-	switch event.Type {
-	case socketmode.EventTypeConnected:
-		worked.Store(true)
-		s.log.InfoContext(ctx, "socket mode connected", "connection", n)
-	case socketmode.EventTypeConnectionError:
-		s.log.WarnContext(ctx, "socket mode not connected, will try again", "connection", n, "error", connectionError(event))
+// connect tries until it succeeds. It returns nil when ctx ends, or with the error
+// that Slack has never taken the token.
+func (l *line) connect(ctx context.Context) (*call, error) {
+	for ctx.Err() == nil {
+		api := slack.New("", append(l.s.apiOptions(), slack.OptionAppLevelToken(string(*l.s.cfg.AppToken)))...)
+		conn, err := socket.Dial(ctx, api, socketReadLimit)
+		if err == nil {
+			l.worked.Store(true)
+			l.s.log.InfoContext(ctx, "socket mode connected", "connection", l.n)
+			return l.serve(ctx, conn), nil
+		}
+		if errors.Is(err, socket.ErrToken) && !l.worked.Load() {
+			return nil, fmt.Errorf("%w: %w", errTokenRefused, err)
+		}
+		if ctx.Err() == nil {
+			l.failed(ctx, err)
+		}
 	}
-	frame, ok := frameOf(event)
-	if !ok {
+	return nil, nil
+}
+
+// failed rests after an attempt that failed, as long as the error says.
+func (l *line) failed(ctx context.Context, err error) {
+	if errors.Is(err, socket.ErrToken) {
+		l.s.log.ErrorContext(ctx, "socket mode connection refused", "connection", l.n, "error", err)
+		l.rest(ctx, reconnectWait)
+		return
+	}
+	l.s.log.WarnContext(ctx, "socket mode not connected, will try again", "connection", l.n, "error", err)
+	var limited *slack.RateLimitedError
+	if errors.As(err, &limited) {
+		l.rest(ctx, limited.RetryAfter)
+		return
+	}
+	l.rest(ctx, 0)
+}
+
+// rest pauses, longer each time until a connection has lasted, and at least so
+// long.
+func (l *line) rest(ctx context.Context, least time.Duration) {
+	l.wait = min(max(2*l.wait, redialFirst), redialLast)
+	timer := time.NewTimer(max(least, l.wait/2+rand.N(l.wait/2))) //nolint:gosec // jitter is no secret
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// call is one connection with what is in hand of it.
+type call struct {
+	*socket.Conn
+	inHand atomic.Int64
+	idle   chan struct{} // has a value when nothing is in hand any more
+}
+
+// serve reads a connection until it ends.
+func (l *line) serve(ctx context.Context, conn *socket.Conn) *call {
+	c := &call{Conn: conn, idle: make(chan struct{}, 1)}
+	l.ending.Go(func() {
+		err := conn.Read(func(e socket.Envelope) { l.take(ctx, c, e) })
+		if ctx.Err() == nil {
+			l.s.log.InfoContext(ctx, "socket mode connection ended", "connection", l.n, "why", err)
+		}
+	})
+	return c
+}
+
+// retire lets a connection go: when Slack ends it, or some time after another one
+// took over, or at the end of ctx; and then not before what is in hand is
+// acknowledged.
+func (c *call) retire(ctx context.Context) {
+	defer c.Close()
+	overlap := time.NewTimer(socketOverlap)
+	defer overlap.Stop()
+	select {
+	case <-c.Gone():
+		return
+	case <-overlap.C:
+	case <-ctx.Done():
+	}
+	over := time.NewTimer(lastWords)
+	defer over.Stop()
+	for c.inHand.Load() > 0 {
+		select {
+		case <-c.idle:
+		case <-c.Gone():
+			return
+		case <-over.C:
+			return
+		}
+	}
+}
+
+// done notes that one payload less is in hand.
+func (c *call) done() {
+	if c.inHand.Add(-1) > 0 {
 		return
 	}
 	select {
-	case slots <- struct{}{}:
+	case c.idle <- struct{}{}:
 	default:
-		s.log.WarnContext(ctx, "payload left unacknowledged because too many are in hand", "connection", n)
-		s.meter.request(ctx, kindSocket, "busy", 0)
+	}
+}
+
+// take works on one envelope beside others. It never blocks.
+func (l *line) take(ctx context.Context, c *call, e socket.Envelope) {
+	select {
+	case l.slots <- struct{}{}:
+	default:
+		l.s.log.WarnContext(ctx, "payload left unacknowledged because too many are in hand", "connection", l.n)
+		l.s.meter.request(ctx, kindSocket, "busy", 0)
 		return
 	}
 	received := time.Now()
-	s.background(func() {
-		defer func() { <-slots }()
-		s.serveFrame(ctx, client, frame, received)
+	c.inHand.Add(1)
+	done := func() {
+		c.done()
+		<-l.slots
+	}
+	started := l.s.background(func() {
+		defer done()
+		l.s.serveEnvelope(ctx, c.Conn, e, received)
 	})
-}
-
-func connectionError(event socketmode.Event) error {
-	failed, ok := event.Data.(*slack.ConnectionErrorEvent)
-	if !ok {
-		return nil
+	if !started {
+		done()
 	}
-	return unaddressed(failed.ErrorObj)
 }
 
-// frame is a Socket Mode envelope, as far as we need it.
-type frame struct {
-	ID      string          `json:"envelope_id"`
-	Type    string          `json:"type"`
-	Payload json.RawMessage `json:"payload"`
-	// Accepts says that the acknowledgement may carry a message.
-	Accepts bool `json:"accepts_response_payload"`
-}
-
-// frameOf returns the envelope of an event. The library parses payloads with
-// its own types and reports what it does not know as bad; such an envelope is
-// read here all the same, for an event type of tomorrow is no error.
-func frameOf(event socketmode.Event) (frame, bool) {
-	var f frame
-	if bad, ok := event.Data.(*socketmode.ErrorBadMessage); ok {
-		return f, json.Unmarshal(bad.Message, &f) == nil && f.ID != ""
-	}
-	if event.Request == nil {
-		return f, false
-	}
-	r := event.Request
-	return frame{ID: r.EnvelopeID, Type: r.Type, Payload: r.Payload, Accepts: r.AcceptsResponsePayload}, r.EnvelopeID != ""
-}
-
-// serveFrame handles one envelope and acknowledges it. There is no signature:
+// serveEnvelope handles one envelope and acknowledges it. There is no signature:
 // the connection itself is proof.
-func (s *Service) serveFrame(ctx context.Context, client *socketmode.Client, f frame, received time.Time) {
+func (s *Service) serveEnvelope(ctx context.Context, conn *socket.Conn, e socket.Envelope, received time.Time) {
 	ctx = context.WithoutCancel(ctx)
-	delivery, err := s.decodeFrame(f, received)
+	delivery, err := s.decodeEnvelope(e, received)
 	if err != nil {
 		// Repeating it would not mend it: acknowledge and forget.
 		delivery = request.Delivery{Ignored: "malformed"}
 	}
-	resp := s.listen(ctx, f.Payload, arrival{door: kindSocket, received: received, delivery: delivery})
+	resp := s.listen(ctx, e.Payload, arrival{door: kindSocket, received: received, delivery: delivery})
 	if resp.status == http.StatusOK {
-		s.acknowledge(ctx, client, f, delivery, resp)
+		s.acknowledge(ctx, conn, e, delivery, resp)
 	}
 	s.meter.request(ctx, kindOf(delivery), resp.outcome, time.Since(received))
 }
 
-func (s *Service) decodeFrame(f frame, received time.Time) (request.Delivery, error) {
-	switch f.Type {
-	case socketmode.RequestTypeSlashCommands:
-		return request.DecodeSlash(f.Payload, s.names, received)
-	case socketmode.RequestTypeInteractive:
-		return request.DecodeInteraction(f.Payload, received)
-	case socketmode.RequestTypeEventsAPI:
-		return request.DecodeEvent(f.Payload, received)
+func (s *Service) decodeEnvelope(e socket.Envelope, received time.Time) (request.Delivery, error) {
+	switch e.Type {
+	case envelopeCommand:
+		return request.DecodeSlash(e.Payload, s.names, received)
+	case envelopeInteraction:
+		return request.DecodeInteraction(e.Payload, received)
+	case envelopeEvent:
+		return request.DecodeEvent(e.Payload, received)
 	default:
 		return request.Delivery{Ignored: "other_delivery"}, nil
 	}
 }
 
 // acknowledge answers within the acknowledgement where Slack takes it, else by
-// other ways.
-func (s *Service) acknowledge(ctx context.Context, client *socketmode.Client, f frame, d request.Delivery, resp response) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
+// other ways: too long for this wire, or the connection is gone.
+func (s *Service) acknowledge(ctx context.Context, conn *socket.Conn, e socket.Envelope, d request.Delivery, resp response) {
 	var body any
-	if f.Accepts {
+	if e.Accepts {
 		body = payload(resp)
 	}
-	err := client.AckCtx(ctx, f.ID, body)
+	err := conn.Ack(e.ID, body)
 	if err != nil && body != nil {
-		// Too long for this wire, most likely.
-		body, err = nil, client.AckCtx(ctx, f.ID, nil)
+		body, err = nil, conn.Ack(e.ID, nil)
 	}
 	if err != nil {
-		s.log.WarnContext(ctx, "acknowledgement not sent", "error", unaddressed(err))
+		s.log.WarnContext(ctx, "acknowledgement not sent", "error", err)
 	}
 	if body == nil && resp.answer != nil && d.Request != nil {
 		s.tell(d.Request, resp.answer)
 	}
-}
-
-// unaddressed strips an address from an error: a ticket in it is a secret.
-func unaddressed(err error) error {
-	var addressed *url.Error
-	if errors.As(err, &addressed) {
-		return addressed.Err
-	}
-	return err
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
 	"github.com/slipway-hq/slipway/internal/natsnode/natsnodetest"
 	"github.com/slipway-hq/slipway/sandbox"
 	ingress "github.com/slipway-hq/slipway/services/slack-ingress"
@@ -78,6 +79,75 @@ func TestSocketsAreReplacedOneByOneAndNotLeaked(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.connected(0)
+}
+
+// Slack warns before it ends a connection, so that a command in hand can still be
+// acknowledged where it came from.
+func TestACommandInHandIsAnsweredOverAConnectionThatIsReplaced(t *testing.T) {
+	w := socketWorld(t)
+	taken, answer := make(chan struct{}, 1), make(chan struct{})
+	w.orchestrate(func(env *commandv1.Envelope) *commandv1.Answer {
+		taken <- struct{}{}
+		<-answer
+		return accepted(env)
+	})
+	done := make(chan sandbox.Delivery, 1)
+	go func() {
+		d, _ := w.slack.SlashCommand(within(t, patience), sandbox.UserRequester, sandbox.ChannelDeploys, "/deploy", "web to staging")
+		done <- d
+	}()
+	<-taken
+	w.slack.DisconnectSockets(sandbox.DisconnectWarning)
+	w.connected(4) // the new ones stand beside the old ones
+	close(answer)
+	if d := <-done; !d.OK() || !strings.Contains(d.Body, "accepted") {
+		t.Errorf("%+v\n%s", d, w.log)
+	}
+	w.slack.EndWarnedSockets()
+	w.connected(2)
+}
+
+// While every connection lives for a moment only, no command is lost.
+func TestConnectionsOverlapSoThatNoCommandIsLost(t *testing.T) {
+	w := newWorld(t, func(s *sandbox.Config, cfg *ingress.Config, _ *ingress.Deps) {
+		s.Delivery, s.SocketLife = sandbox.Socket, 3*time.Second
+		cfg.SigningSecret, cfg.AppToken = nil, secret("xapp-sandbox-test")
+	})
+	w.connected(2)
+	w.orchestrate(accepted)
+	ctx := within(t, patience)
+	for until := time.Now().Add(5 * time.Second); time.Now().Before(until); {
+		d, err := w.slack.SlashCommand(ctx, sandbox.UserRequester, sandbox.ChannelDeploys, "/deploy", "web to staging")
+		if err != nil || !d.OK() {
+			t.Fatalf("%+v, %v; log:\n%s", d, err, w.log)
+		}
+	}
+}
+
+// A replica that stops answers what it has in hand before it hangs up.
+func TestACommandInHandIsAnsweredByAReplicaThatStops(t *testing.T) {
+	w := socketWorld(t)
+	taken, answer := make(chan struct{}, 1), make(chan struct{})
+	w.orchestrate(func(env *commandv1.Envelope) *commandv1.Answer {
+		taken <- struct{}{}
+		<-answer
+		return accepted(env)
+	})
+	done := make(chan sandbox.Delivery, 1)
+	go func() {
+		d, _ := w.slack.SlashCommand(within(t, patience), sandbox.UserRequester, sandbox.ChannelDeploys, "/deploy", "web to staging")
+		done <- d
+	}()
+	<-taken
+	stopped := make(chan error, 1)
+	go func() { stopped <- w.stop() }()
+	close(answer)
+	if d := <-done; !d.OK() || !strings.Contains(d.Body, "accepted") {
+		t.Errorf("%+v\n%s", d, w.log)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestSocketModeAloneClosesTheDoors(t *testing.T) {

@@ -90,12 +90,13 @@ func (w *World) formed() bool {
 // another server must not be stopped: two of three have to have what is stored.
 func (w *World) Whole() {
 	w.T.Helper()
+	asked := time.Now()
 	w.Eventually("all replicas to be current", func() bool {
 		whole := true
 		err := w.jetstream(func(ctx context.Context, js jetstream.JetStream) error {
 			streams := js.ListStreams(ctx)
 			for info := range streams.Info() {
-				whole = whole && current(info.Cluster)
+				whole = whole && current(info.Cluster, asked)
 			}
 			return streams.Err()
 		})
@@ -103,12 +104,13 @@ func (w *World) Whole() {
 	})
 }
 
-func current(c *jetstream.ClusterInfo) bool {
+// current tells whether all replicas were heard since then, and lack nothing.
+func current(c *jetstream.ClusterInfo, since time.Time) bool {
 	if c == nil || c.Leader == "" || len(c.Replicas) != clusterSize-1 {
 		return false
 	}
 	for _, r := range c.Replicas {
-		if !r.Current || r.Offline || r.Lag > 0 {
+		if !r.Current || r.Offline || r.Lag > 0 || r.Active > time.Since(since) {
 			return false
 		}
 	}
