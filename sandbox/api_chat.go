@@ -213,6 +213,7 @@ func (s *Server) wire(m *Message, metadata bool) map[string]any {
 	}
 	set("edited", map[string]any{"user": m.User, "ts": m.EditedTS}, m.EditedTS != "")
 	set("reactions", wireReactions(m), len(m.Reactions) > 0)
+	set("pinned_to", []string{m.Channel}, m.PinnedBy != "")
 	set("files", s.wireFiles(m.Files), len(m.Files) > 0)
 	s.wireThread(m, out)
 	return out

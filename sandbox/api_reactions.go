@@ -83,23 +83,70 @@ func reactionsGet(s *Server, c *call) (map[string]any, *apiError) {
 	return map[string]any{"type": "message", "channel": m.Channel, "message": s.wire(m, false)}, nil
 }
 
+// maxPins is how many messages a channel pins at once; Slack publishes no number, its clients say a hundred.
+const maxPins = 100
+
 func pinsAdd(s *Server, c *call) (map[string]any, *apiError) {
-	return setPin(s, c, true, "already_pinned")
-}
-
-func pinsRemove(s *Server, c *call) (map[string]any, *apiError) { return setPin(s, c, false, "no_pin") }
-
-func setPin(s *Server, c *call, pinned bool, already string) (map[string]any, *apiError) {
-	m, refused := s.item(c)
+	m, refused := s.pinnable(c)
 	switch {
 	case refused != nil:
 		return nil, refused
-	case !s.member(s.world.channels[m.Channel]):
-		return nil, fail("not_in_channel")
-	case m.Pinned == pinned:
-		return nil, fail(already)
+	case m.PinnedBy != "":
+		return nil, fail("already_pinned")
+	case len(s.world.pins(m.Channel)) >= maxPins:
+		return nil, fail("too_many_pins")
 	}
-	m.Pinned = pinned
-	s.messageChanged(m)
+	s.pin(m, BotUserID)
 	return nil, nil
+}
+
+// pinsRemove takes away anybody's pin, as Slack does.
+func pinsRemove(s *Server, c *call) (map[string]any, *apiError) {
+	m, refused := s.pinnable(c)
+	switch {
+	case refused != nil:
+		return nil, refused
+	case m.PinnedBy == "":
+		return nil, fail("no_pin")
+	}
+	s.pin(m, "")
+	return nil, nil
+}
+
+// pinnable finds the message to pin or unpin, in a channel that the bot is in.
+func (s *Server) pinnable(c *call) (*Message, *apiError) {
+	m, refused := s.item(c)
+	if refused == nil && !s.member(s.world.channels[m.Channel]) {
+		return nil, fail("not_in_channel")
+	}
+	return m, refused
+}
+
+// pin notes who pinned the message; empty: nobody.
+func (s *Server) pin(m *Message, user string) {
+	m.PinnedBy = user
+	s.messageChanged(m)
+}
+
+// pins are the pinned messages of a channel, newest first.
+func (w *world) pins(channel string) []*Message {
+	var out []*Message
+	for _, m := range slices.Backward(w.messages[channel]) {
+		if m.PinnedBy != "" {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+func pinsList(s *Server, c *call) (map[string]any, *apiError) {
+	channel, refused := s.readable(c.str("channel"))
+	if refused != nil {
+		return nil, refused
+	}
+	items := []any{}
+	for _, m := range s.world.pins(channel.ID) {
+		items = append(items, map[string]any{"type": "message", "channel": m.Channel, "created_by": m.PinnedBy, "message": s.wire(m, false)})
+	}
+	return map[string]any{"items": items}, nil
 }

@@ -171,9 +171,61 @@ func TestReactionsPinsAndPermalink(t *testing.T) {
 		t.Error(err)
 	}
 	wantError(t, client.AddPin(sandbox.ChannelDeploys, item), "already_pinned")
+	wantPins(t, s, ts, sandbox.BotUserID)
+	if err := client.RemovePin(sandbox.ChannelDeploys, item); err != nil {
+		t.Error(err)
+	}
+	wantError(t, client.RemovePin(sandbox.ChannelDeploys, item), "no_pin")
+	if err := s.Pin(t.Context(), sandbox.UserRequester, sandbox.ChannelDeploys, ts, true); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, client.AddPin(sandbox.ChannelDeploys, item), "already_pinned")
+	wantPins(t, s, ts, sandbox.UserRequester)
+	if err := client.RemovePin(sandbox.ChannelDeploys, item); err != nil { // anybody's pin, as in Slack
+		t.Error(err)
+	}
+	wantError(t, client.AddPin(sandbox.ChannelDeploys, slack.NewRefToMessage(sandbox.ChannelDeploys, "1.000001")), "message_not_found")
 	link, err := client.GetPermalink(&slack.PermalinkParameters{Channel: sandbox.ChannelDeploys, Ts: ts})
 	if err != nil || !strings.HasPrefix(link, s.URL()) {
 		t.Errorf("%s %v", link, err)
+	}
+}
+
+// wantPins fails the test unless the one pinned message is ts, by user.
+func wantPins(t *testing.T, s *sandbox.Server, ts, user string) {
+	t.Helper()
+	answer, _ := form(t, s, "pins.list", map[string]string{"channel": sandbox.ChannelDeploys})
+	items, _ := answer["items"].([]any)
+	if len(items) != 1 {
+		t.Fatalf("pins: %v", answer)
+	}
+	item, _ := items[0].(map[string]any)
+	message, _ := item["message"].(map[string]any)
+	if item["created_by"] != user || message["ts"] != ts || s.PinnedBy(sandbox.ChannelDeploys, ts) != user {
+		t.Errorf("pinned: %v", item)
+	}
+}
+
+func TestAChannelPinsAHundredMessages(t *testing.T) {
+	s, _, client := start(t, sandbox.Config{NoRateLimits: true})
+	pin := func() error {
+		_, ts, err := client.PostMessage(sandbox.ChannelDeploys, slack.MsgOptionText("x", false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return client.AddPin(sandbox.ChannelDeploys, slack.NewRefToMessage(sandbox.ChannelDeploys, ts))
+	}
+	for range 100 {
+		if err := pin(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantError(t, pin(), "too_many_pins")
+	if err := s.Pin(t.Context(), sandbox.UserRequester, sandbox.ChannelDeploys, s.Messages(sandbox.ChannelDeploys)[0].TS, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := pin(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -34,6 +34,7 @@ func (s *Server) controlMux() http.Handler {
 	mux.HandleFunc("POST /sandbox/post", control(s.controlPost))
 	mux.HandleFunc("POST /sandbox/click", control(s.controlClick))
 	mux.HandleFunc("POST /sandbox/react", control(s.controlReact))
+	mux.HandleFunc("POST /sandbox/pin", control(s.controlPin))
 	mux.HandleFunc("POST /sandbox/edit", control(s.controlEdit))
 	mux.HandleFunc("POST /sandbox/delete", control(s.controlDelete))
 	mux.HandleFunc("POST /sandbox/remind", control(s.controlRemind))
@@ -123,7 +124,7 @@ func replyError(w http.ResponseWriter, status int, err error) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": err.Error()}) // the client may be gone
 }
 
-// deed is what a person does: the body of command, post, click and react.
+// deed is what a person does: the body of command, post, click, react and pin.
 type deed struct {
 	User     string `json:"user"`
 	Channel  string `json:"channel"`
@@ -155,6 +156,10 @@ func (s *Server) controlClick(ctx context.Context, in deed) (any, error) {
 
 func (s *Server) controlReact(ctx context.Context, in deed) (any, error) {
 	return struct{}{}, s.React(ctx, in.User, in.Channel, in.TS, in.Name, !in.Remove)
+}
+
+func (s *Server) controlPin(ctx context.Context, in deed) (any, error) {
+	return struct{}{}, s.Pin(ctx, in.User, in.Channel, in.TS, !in.Remove)
 }
 
 func (s *Server) controlEdit(ctx context.Context, in deed) (any, error) {

@@ -269,6 +269,25 @@ var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 func escape(text string) string { return escaper.Replace(text) }
 
+// Pin pins a message to its channel for a person, or takes away whoever's pin there is.
+func (s *Server) Pin(_ context.Context, user, channel, ts string, on bool) error {
+	if _, _, err := s.person(user, channel); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.world.find(channel, ts)
+	switch {
+	case m == nil:
+		return fmt.Errorf("sandbox: pin %s: %w", ts, ErrNoMessage)
+	case !on:
+		s.pin(m, "")
+	case m.PinnedBy == "":
+		s.pin(m, user)
+	}
+	return nil
+}
+
 // React adds or takes away a person's reaction, and tells the app when it subscribed to reactions.
 func (s *Server) React(ctx context.Context, user, channel, ts, name string, on bool) error {
 	if _, _, err := s.person(user, channel); err != nil {

@@ -63,6 +63,7 @@ func methodTable() map[string]*method {
 		"reactions.get":    {tier: tier3, scope: "reactions:read", form: true, optional: []string{"channel", "timestamp", "full", "file", "file_comment"}, run: reactionsGet},
 		"pins.add":         {tier: tier2, scope: "pins:write", required: []string{"channel"}, optional: []string{"timestamp"}, run: pinsAdd},
 		"pins.remove":      {tier: tier2, scope: "pins:write", required: []string{"channel"}, optional: []string{"timestamp"}, run: pinsRemove},
+		"pins.list":        {tier: tier2, scope: "pins:read", form: true, required: []string{"channel"}, run: pinsList},
 
 		"conversations.history": {tier: tier3, family: histories, form: true, required: []string{"channel"}, optional: []string{"cursor", "include_all_metadata", "inclusive", "latest", "limit", "oldest"}, run: conversationsHistory},
 		"conversations.replies": {tier: tier3, family: histories, form: true, required: []string{"channel", "ts"}, optional: []string{"cursor", "include_all_metadata", "inclusive", "latest", "limit", "oldest"}, run: conversationsReplies},

@@ -156,4 +156,14 @@ func (s *Server) Reactions(channel, ts string) map[string][]string {
 	return m.clone().Reactions
 }
 
+// PinnedBy is who pinned a message; empty when nobody did, or there is no such message.
+func (s *Server) PinnedBy(channel, ts string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m := s.world.find(channel, ts); m != nil {
+		return m.PinnedBy
+	}
+	return ""
+}
+
 func sortedKeys[M ~map[string]V, V any](m M) []string { return slices.Sorted(maps.Keys(m)) }

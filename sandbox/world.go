@@ -107,8 +107,8 @@ type Message struct {
 	EditedTS    string              `json:"edited_ts,omitempty"`
 	Edits       int                 `json:"edits,omitempty"` // how often it was changed
 	Reactions   map[string][]string `json:"reactions,omitempty"`
-	Pinned      bool                `json:"pinned,omitempty"`
-	For         string              `json:"for,omitempty"` // ephemeral: the only reader
+	PinnedBy    string              `json:"pinned_by,omitempty"` // who pinned it to the channel; empty: nobody
+	For         string              `json:"for,omitempty"`       // ephemeral: the only reader
 }
 
 // age is how long ago the message was posted.

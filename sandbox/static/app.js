@@ -205,6 +205,7 @@ function message(m, replies, grouped, sign, inThread) {
   const body = el("div", { class: "content" });
   if (m.for) body.append(el("div", { class: "only" }, "Only visible to you"));
   if (m.broadcast && !inThread) body.append(el("div", { class: "only" }, "Also in a thread"));
+  if (m.pinned_by) body.append(el("div", { class: "only", "data-testid": "pinned" }, EMOJI.get("pushpin") + " Pinned by " + (app.users.get(m.pinned_by)?.real_name || "somebody")));
   body.append(el("div", { class: "byline" }, el("strong", {}, shown), user?.is_bot ? el("span", { class: "tag" }, "APP") : null, m.name === "Sandbox" ? el("span", { class: "tag" }, "NOTICE") : null,
     el("time", { datetime: when.toISOString(), title: when.toLocaleString() }, clock)));
   body.append(...bodyOf(m), under(m, replies, inThread));
@@ -241,8 +242,9 @@ function tools(m, inThread) {
   if (m.for) return el("div");
   const tool = (label, props, ...what) => el("button", { type: "button", "aria-label": label, ...props }, ...what);
   const react = ["white_check_mark", "eyes", "tada"].map((name) => tool("React with " + name, { onclick: () => tryCall("react", { ts: m.ts, name, remove: Boolean(m.reactions?.[name]?.includes(app.me)) }) }, EMOJI.get(name)));
+  const pin = tool(m.pinned_by ? "Unpin" : "Pin", { "data-testid": "pin", onclick: () => tryCall("pin", { ts: m.ts, remove: Boolean(m.pinned_by) }) }, EMOJI.get("pushpin"));
   const own = m.user !== app.me ? [] : [tool("Edit", { "data-testid": "edit", onclick: (e) => edit(m, e.target.closest(".message")) }, "Edit"), tool("Delete", { "data-testid": "delete", onclick: () => erase(m) }, "Delete")];
-  return el("div", { class: "hover-tools" }, ...react, ...own, inThread ? null : tool("Reply", { "data-testid": "reply", onclick: () => openThread(m.thread_ts || m.ts) }, "Reply"));
+  return el("div", { class: "hover-tools" }, ...react, pin, ...own, inThread ? null : tool("Reply", { "data-testid": "reply", onclick: () => openThread(m.thread_ts || m.ts) }, "Reply"));
 }
 
 // typedText is a message as one would type it again.
