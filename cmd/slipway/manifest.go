@@ -8,6 +8,7 @@ import (
 type ManifestCmd struct {
 	Socket bool   `help:"For Socket Mode: no public address is needed."`
 	URL    string `name:"url" placeholder:"URL" help:"Public https address under which Slack reaches Slipway (without --socket)."`
+	Pins   bool   `help:"Also ask for the scopes of mirror: {pin: true}."`
 	Name   string `default:"Slipway" help:"Name of the app, as people see it."`
 }
 
@@ -18,7 +19,7 @@ func (ManifestCmd) Help() string {
 
 // Run prints it as YAML, or as JSON.
 func (m *ManifestCmd) Run(g *Globals) error {
-	doc, err := manifest.New(manifest.Options{Name: m.Name, URL: m.URL, Socket: m.Socket})
+	doc, err := manifest.New(manifest.Options{Name: m.Name, URL: m.URL, Socket: m.Socket, Pins: m.Pins})
 	if err != nil {
 		return &failure{code: exitUsage, message: err.Error(), next: "either --socket, or --url https://HOST"}
 	}

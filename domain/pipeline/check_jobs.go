@@ -63,6 +63,7 @@ func (k *checker) namespace(base []string, name string, n Namespace) {
 	k.jobSource(at(base, "source"), n.Source)
 	k.variables(at(base, "env"), n.Env)
 	k.runners(base, n.Pool, n.Labels)
+	k.mirror(at(base, "mirror"), n.Mirror)
 	if len(n.Jobs) == 0 {
 		k.fault(at(base, "jobs"), "a namespace needs at least one job")
 	}
@@ -160,6 +161,9 @@ func (k *checker) job(base []string, j Job) {
 	}
 	k.laneTemplate(base, j.Lane, builtinNamespace, builtinJob)
 	k.runners(base, j.Pool, j.Labels)
+	if j.Mirror != nil {
+		k.mirror(at(base, "mirror"), *j.Mirror)
+	}
 	k.dedupe(at(base, "dedupe"), j.Dedupe)
 	if j.Source != nil {
 		k.jobSource(at(base, "source"), *j.Source)

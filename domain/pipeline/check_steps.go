@@ -17,6 +17,7 @@ func (k *checker) pipeline(base []string, p Pipeline, users []string) {
 	}
 	k.runners(base, p.Pool, p.Labels)
 	k.laneTemplate(base, p.Lane, builtinService, builtinEnvironment)
+	k.mirror(at(base, "mirror"), p.Mirror)
 	if len(p.Steps) == 0 {
 		k.fault(at(base, "steps"), "a pipeline needs at least one step")
 	}

@@ -176,7 +176,15 @@ type Pipeline struct {
 	Labels map[string]string
 	// Priority: lower starts first; nil: the lane's.
 	Priority *int
+	Mirror   Mirror
 	Steps    []Step
+}
+
+// Mirror shows a claim in Slack, on the message that asked: a reaction (an emoji
+// without colons), a pin, or both. The zero value shows nothing.
+type Mirror struct {
+	Reaction string
+	Pin      bool
 }
 
 // Step is one command. Exactly one of Shell and Argv is set.

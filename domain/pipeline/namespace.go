@@ -55,6 +55,8 @@ type Namespace struct {
 	Pool string
 	// Labels that the runner of each job must have; a job's own win.
 	Labels map[string]string
+	// Mirror of its jobs' claims; a job's own wins as a whole.
+	Mirror Mirror
 }
 
 // JobSource is what is fetched into the workspace before a run: at most one of
@@ -110,6 +112,8 @@ type Job struct {
 	Dedupe   Dedupe
 	// Source of its own; nil: the namespace's.
 	Source *JobSource
+	// Mirror of its own; nil: the namespace's.
+	Mirror *Mirror
 }
 
 // TypeSecret is a parameter whose value the runner knows: a request never gives

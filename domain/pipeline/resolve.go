@@ -190,6 +190,7 @@ func (c Config) plan(t Target) (*eventv1.Plan, *Refusal) {
 		Timeout:      durationpb.New(cmp.Or(p.Timeout, DefaultTimeout)),
 		QueueTimeout: durationpb.New(cmp.Or(p.QueueTimeout, DefaultQueueTimeout)),
 		Protected:    c.Environments[t.Environment].Protected,
+		Mirror:       p.Mirror.pin(),
 	}
 	if p.Priority != nil {
 		plan.Priority = int32(*p.Priority) //nolint:gosec // at most MaxPriority

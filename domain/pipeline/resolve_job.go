@@ -246,6 +246,7 @@ func (c Config) jobPlan(t JobTarget, delay time.Duration) (*eventv1.Plan, *Refus
 		Dedupe:       job.Dedupe.pin(t),
 		Report:       c.report(job.Report),
 		Restricted:   namespace.Restricted || job.Restricted,
+		Mirror:       namespace.mirror(job).pin(),
 	}
 	if job.Priority != nil {
 		plan.Priority = int32(*job.Priority) //nolint:gosec // at most MaxPriority

@@ -79,7 +79,7 @@ func TestEveryKeyArrives(t *testing.T) {
 			},
 			"checkout": {
 				Source: pipeline.Source{Git: &pipeline.Git{URL: "https://git.example/checkout.git", Ref: "1.10"}},
-				Inline: &pipeline.Pipeline{Lane: "global", Steps: []pipeline.Step{{Name: "go", Argv: []string{"./go", "{version}"}}}},
+				Inline: &pipeline.Pipeline{Lane: "global", Mirror: pipeline.Mirror{Pin: true}, Steps: []pipeline.Step{{Name: "go", Argv: []string{"./go", "{version}"}}}},
 			},
 		},
 		Environments: map[string]pipeline.Environment{
@@ -87,7 +87,7 @@ func TestEveryKeyArrives(t *testing.T) {
 			"production": {Protected: true, Allow: pipeline.Allow{Users: []string{"U012AB3CD"}, Channels: []string{"C012AB3CD"}}},
 		},
 		Pipelines: map[string]pipeline.Pipeline{"deploy": {
-			Timeout: 30 * time.Minute, QueueTimeout: 24 * time.Hour, Lane: "{service}/{environment}", Pool: "gpu", Priority: &zero,
+			Timeout: 30 * time.Minute, QueueTimeout: 24 * time.Hour, Lane: "{service}/{environment}", Pool: "gpu", Priority: &zero, Mirror: pipeline.Mirror{Reaction: "eyes", Pin: true},
 			Steps: []pipeline.Step{
 				{
 					Name: "build", Shell: "make -C {service} COUNT={COUNT} {version}", Dir: "src", Env: map[string]string{"V": "{version}", "N": "1.10"}, EnvFrom: []string{"GOCACHE"},

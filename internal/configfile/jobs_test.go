@@ -34,11 +34,12 @@ func TestEveryKeyOfJobsArrives(t *testing.T) {
 		Secrets: map[string]pipeline.Secret{"KEY": {File: "/run/key"}}, Dir: "src", Resume: "ask", OutputLimit: 1 << 20,
 		Lane: "{namespace}-deploys", Pool: "default", Priority: &three, Dedupe: pipeline.Dedupe{Policy: "merge", MaxDelay: 30 * time.Minute},
 		Report: pipeline.Report{Success: new(false), LogsChannel: new(""), Escalate: new(true), Card: "always"},
+		Mirror: &pipeline.Mirror{},
 	}
 	op := pipeline.Namespace{
 		Description: "OpenPrescribing", Allow: member, Override: room, Reminders: true, DefaultChannel: "#team-op",
 		Source: pipeline.JobSource{Git: &pipeline.Git{URL: "https://git.example/op.git", Ref: "main"}, OnFailure: "last_good"},
-		Env:    map[string]string{"REGION": "eu"}, Pool: "jobs",
+		Env:    map[string]string{"REGION": "eu"}, Pool: "jobs", Mirror: pipeline.Mirror{Reaction: "hourglass_flowing_sand"},
 		Jobs: map[string]pipeline.Job{
 			"deploy": deploy,
 			"list": {

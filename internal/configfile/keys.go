@@ -124,7 +124,16 @@ func steps() codec[pipeline.Pipeline] {
 		key("pool", "The group of runners that may run it; \"*\" is any. Default \"default\".", text(), func(t *T) *string { return &t.Pool }),
 		key("labels", "Labels that its runner must have, such as {arch: arm64}; slipway runners shows those of each.", dict(text()), func(t *T) *map[string]string { return &t.Labels }),
 		key("priority", "Lower starts first among those that wait in a lane. Default: the lane's, else 0.", optional(integer()), func(t *T) **int { return &t.Priority }),
+		key("mirror", "How Slack shows that a runner has a run. Default: the card alone does.", mirror(), func(t *T) *pipeline.Mirror { return &t.Mirror }),
 		needed(key("steps", "The commands, in order. Each starts when the one before has succeeded.", list(step()), func(t *T) *[]pipeline.Step { return &t.Steps })),
+	)
+}
+
+func mirror() codec[pipeline.Mirror] {
+	type T = pipeline.Mirror
+	return object(
+		key("reaction", "An emoji, without colons, on the message that asked (on the card, where nobody wrote one), while the run is live.", filled(text()), func(t *T) *string { return &t.Reaction }),
+		key("pin", "Whether that message is pinned to its channel meanwhile. Needs the scopes of slipway manifest --pins. Default false.", truth(), func(t *T) *bool { return &t.Pin }),
 	)
 }
 

@@ -23,6 +23,7 @@ func namespace() codec[pipeline.Namespace] {
 		key("env", "Environment variables for every step of its jobs; a job's own win.", dict(text()), func(t *T) *map[string]string { return &t.Env }),
 		key("pool", "The group of runners that may run its jobs; \"*\" is any. Default \"default\".", text(), func(t *T) *string { return &t.Pool }),
 		key("labels", "Labels that the runner of each job must have, such as {arch: arm64}; slipway runners shows those of each.", dict(text()), func(t *T) *map[string]string { return &t.Labels }),
+		key("mirror", "How Slack shows that a runner has one of its runs; a job's own wins. Default: not at all.", mirror(), func(t *T) *pipeline.Mirror { return &t.Mirror }),
 		needed(key("jobs", "What can be run, by name.", dict(job()), func(t *T) *map[string]pipeline.Job { return &t.Jobs })),
 		key("commands", "What people say after the namespace's name, and what it does.", list(command()), func(t *T) *[]pipeline.Command { return &t.Commands }),
 		key("webhooks", "Doors for other systems, by name.", dict(webhook()), func(t *T) *map[string]pipeline.Webhook { return &t.Webhooks }),
@@ -91,6 +92,7 @@ func job() codec[pipeline.Job] {
 		key("priority", "Lower starts first among those that wait in a lane. Default: the lane's, else 0.", optional(integer()), func(t *T) **int { return &t.Priority }),
 		key("dedupe", "What becomes of equal requests that wait together. Default: one run for all of them.", dedupe(), func(t *T) *pipeline.Dedupe { return &t.Dedupe }),
 		key("source", "What is fetched before it runs, instead of the namespace's source.", optional(jobSource()), func(t *T) **pipeline.JobSource { return &t.Source }),
+		key("mirror", "How Slack shows that a runner has a run of it, instead of the namespace's mirror; {} shows nothing.", optional(mirror()), func(t *T) **pipeline.Mirror { return &t.Mirror }),
 	)
 }
 

@@ -2,7 +2,7 @@
 // commands, events, doors and scopes, for HTTP and for Socket Mode.
 //
 // It knows nothing of tokens or of a running workspace. The command line prints
-// it; the doctor compares the scopes of a token with Scopes.
+// it; the doctor compares the scopes of a token with those without pins.
 //
 // Invariants: every scope asked for is needed by a method or an event of the
 // tables in uses.go, and every one of those has its scope; all of Slack's limits
@@ -48,6 +48,7 @@ type Options struct {
 	Name   string // as people see it; "Slipway" when empty
 	URL    string // of the doors, without the path; empty with Socket
 	Socket bool   // deliver over Socket Mode
+	Pins   bool   // ask for the scopes of mirror: {pin: true}
 }
 
 // Manifest is a document in Slack's format, version 1.
@@ -162,7 +163,7 @@ func New(o Options) (Manifest, error) {
 			Bot:      Bot{DisplayName: strings.ToLower(o.Name), AlwaysOnline: true},
 			Commands: commands(door(pathCommands)),
 		},
-		OAuth: OAuth{Scopes: ScopeSet{Bot: Scopes()}},
+		OAuth: OAuth{Scopes: ScopeSet{Bot: Scopes(o.Pins)}},
 		Settings: Settings{
 			Events:        Subscriptions{URL: door(pathEvents), Events: Events()},
 			Interactivity: Door{Enabled: true, URL: door(pathInteractions)},

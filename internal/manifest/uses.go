@@ -19,6 +19,7 @@ var methods = []use{
 	{"chat.postEphemeral", []string{"chat:write"}, "private answers"},
 	{"chat.update", []string{"chat:write"}, "the card stays current"},
 	{"reactions.add", []string{"reactions:write"}, "the mark on a mention that started a run"},
+	{"reactions.remove", []string{"reactions:write"}, "the mark of a live run, taken away at its end (mirror)"},
 	{"users.info", []string{"users:read"}, "guests, bots and strangers are refused"},
 	{"conversations.open", []string{"im:write"}, "a direct message to who asked"},
 	{"conversations.history", []string{"channels:history", "groups:history", "im:history"}, "finding a post whose outcome was unknown"},
@@ -28,6 +29,13 @@ var methods = []use{
 	{"chat.getPermalink", nil, "the address of a failure, and of a message that is passed on"},
 	{"files.getUploadURLExternal", []string{"files:write"}, "reports that are too long for a message"},
 	{"files.completeUploadExternal", []string{"files:write"}, "the same"},
+}
+
+// pinMethods are called only for pipelines and jobs with mirror: {pin: true}.
+var pinMethods = []use{
+	{"pins.add", []string{"pins:write"}, "the message that asked is pinned while its run is live (mirror: pin)"},
+	{"pins.remove", []string{"pins:write"}, "and not after its end"},
+	{"pins.list", []string{"pins:read"}, "whose pin it is, after a lost answer: people's own are left alone"},
 }
 
 // events are the events that are subscribed to.
@@ -43,10 +51,15 @@ var events = []use{
 // commandScope lets an app own slash commands.
 const commandScope = "commands"
 
-// Scopes are the scopes that the bot's token needs, in order.
-func Scopes() []string {
+// Scopes are the scopes that the bot's token needs, in order; pins: also where
+// the configuration mirrors claims by pins.
+func Scopes(pins bool) []string {
 	out := []string{commandScope}
-	for _, u := range slices.Concat(methods, events) {
+	uses := slices.Concat(methods, events)
+	if pins {
+		uses = append(uses, pinMethods...)
+	}
+	for _, u := range uses {
 		out = append(out, u.scopes...)
 	}
 	slices.Sort(out)
@@ -56,7 +69,7 @@ func Scopes() []string {
 // Reasons says for each scope what it is for.
 func Reasons() map[string][]string {
 	out := map[string][]string{commandScope: {"slash commands"}}
-	for _, u := range slices.Concat(methods, events) {
+	for _, u := range slices.Concat(methods, pinMethods, events) {
 		for _, s := range u.scopes {
 			out[s] = append(out[s], u.name+": "+u.why)
 		}

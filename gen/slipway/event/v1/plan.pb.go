@@ -78,7 +78,7 @@ func (x Dedupe_Policy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Dedupe_Policy.Descriptor instead.
 func (Dedupe_Policy) EnumDescriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{1, 0}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{2, 0}
 }
 
 type Report_Format int32
@@ -134,7 +134,7 @@ func (x Report_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Report_Format.Descriptor instead.
 func (Report_Format) EnumDescriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{2, 0}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{3, 0}
 }
 
 type Report_Card int32
@@ -187,7 +187,7 @@ func (x Report_Card) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Report_Card.Descriptor instead.
 func (Report_Card) EnumDescriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{2, 1}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{3, 1}
 }
 
 type Step_Resume int32
@@ -242,7 +242,7 @@ func (x Step_Resume) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Step_Resume.Descriptor instead.
 func (Step_Resume) EnumDescriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{8, 0}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{9, 0}
 }
 
 // Plan is a pipeline as pinned in a run's first commit: every placeholder
@@ -284,7 +284,9 @@ type Plan struct {
 	// Labels that the runner must have, by key.
 	Labels map[string]string `protobuf:"bytes,16,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The one runner that may take it: its id or its name; empty: any that fits.
-	Runner        string `protobuf:"bytes,17,opt,name=runner,proto3" json:"runner,omitempty"`
+	Runner string `protobuf:"bytes,17,opt,name=runner,proto3" json:"runner,omitempty"`
+	// How the claim shows on the message that asked; unset: not at all.
+	Mirror        *Mirror `protobuf:"bytes,18,opt,name=mirror,proto3" json:"mirror,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -438,6 +440,69 @@ func (x *Plan) GetRunner() string {
 	return ""
 }
 
+func (x *Plan) GetMirror() *Mirror {
+	if x != nil {
+		return x.Mirror
+	}
+	return nil
+}
+
+// Mirror shows in Slack that a runner has the run: on the person's own message,
+// or on the card where there is none, from the first claim to the end. It says
+// what the log says and decides nothing.
+type Mirror struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Emoji without colons; empty: none.
+	Reaction      string `protobuf:"bytes,1,opt,name=reaction,proto3" json:"reaction,omitempty"`
+	Pin           bool   `protobuf:"varint,2,opt,name=pin,proto3" json:"pin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mirror) Reset() {
+	*x = Mirror{}
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mirror) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mirror) ProtoMessage() {}
+
+func (x *Mirror) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mirror.ProtoReflect.Descriptor instead.
+func (*Mirror) Descriptor() ([]byte, []int) {
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Mirror) GetReaction() string {
+	if x != nil {
+		return x.Reaction
+	}
+	return ""
+}
+
+func (x *Mirror) GetPin() bool {
+	if x != nil {
+		return x.Pin
+	}
+	return false
+}
+
 // Dedupe says what becomes of equal requests that wait together.
 type Dedupe struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -454,7 +519,7 @@ type Dedupe struct {
 
 func (x *Dedupe) Reset() {
 	*x = Dedupe{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[1]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +531,7 @@ func (x *Dedupe) String() string {
 func (*Dedupe) ProtoMessage() {}
 
 func (x *Dedupe) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[1]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +544,7 @@ func (x *Dedupe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dedupe.ProtoReflect.Descriptor instead.
 func (*Dedupe) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{1}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Dedupe) GetPolicy() Dedupe_Policy {
@@ -527,7 +592,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[2]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +604,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[2]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +617,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{2}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Report) GetStdout() bool {
@@ -638,7 +703,7 @@ type LaneSettings struct {
 
 func (x *LaneSettings) Reset() {
 	*x = LaneSettings{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[3]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -650,7 +715,7 @@ func (x *LaneSettings) String() string {
 func (*LaneSettings) ProtoMessage() {}
 
 func (x *LaneSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[3]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -663,7 +728,7 @@ func (x *LaneSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneSettings.ProtoReflect.Descriptor instead.
 func (*LaneSettings) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{3}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *LaneSettings) GetConcurrency() uint32 {
@@ -733,7 +798,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[4]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +810,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[4]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +823,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{4}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Source) GetFrom() isSource_From {
@@ -838,7 +903,7 @@ type UrlSource struct {
 
 func (x *UrlSource) Reset() {
 	*x = UrlSource{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[5]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +915,7 @@ func (x *UrlSource) String() string {
 func (*UrlSource) ProtoMessage() {}
 
 func (x *UrlSource) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[5]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +928,7 @@ func (x *UrlSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UrlSource.ProtoReflect.Descriptor instead.
 func (*UrlSource) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{5}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UrlSource) GetUrl() string {
@@ -898,7 +963,7 @@ type GitSource struct {
 
 func (x *GitSource) Reset() {
 	*x = GitSource{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[6]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +975,7 @@ func (x *GitSource) String() string {
 func (*GitSource) ProtoMessage() {}
 
 func (x *GitSource) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[6]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -923,7 +988,7 @@ func (x *GitSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GitSource.ProtoReflect.Descriptor instead.
 func (*GitSource) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{6}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GitSource) GetUrl() string {
@@ -949,7 +1014,7 @@ type PathSource struct {
 
 func (x *PathSource) Reset() {
 	*x = PathSource{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[7]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -961,7 +1026,7 @@ func (x *PathSource) String() string {
 func (*PathSource) ProtoMessage() {}
 
 func (x *PathSource) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[7]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -974,7 +1039,7 @@ func (x *PathSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathSource.ProtoReflect.Descriptor instead.
 func (*PathSource) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{7}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PathSource) GetPath() string {
@@ -1017,7 +1082,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[8]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1029,7 +1094,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[8]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1042,7 +1107,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{8}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Step) GetName() string {
@@ -1165,7 +1230,7 @@ type SecretRef struct {
 
 func (x *SecretRef) Reset() {
 	*x = SecretRef{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[9]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1242,7 @@ func (x *SecretRef) String() string {
 func (*SecretRef) ProtoMessage() {}
 
 func (x *SecretRef) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[9]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1255,7 @@ func (x *SecretRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretRef.ProtoReflect.Descriptor instead.
 func (*SecretRef) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{9}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SecretRef) GetFrom() isSecretRef_From {
@@ -1250,7 +1315,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[10]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1262,7 +1327,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[10]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,7 +1340,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{10}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Retry) GetAttempts() uint32 {
@@ -1324,7 +1389,7 @@ type Artefact struct {
 
 func (x *Artefact) Reset() {
 	*x = Artefact{}
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[11]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1401,7 @@ func (x *Artefact) String() string {
 func (*Artefact) ProtoMessage() {}
 
 func (x *Artefact) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_plan_proto_msgTypes[11]
+	mi := &file_slipway_event_v1_plan_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +1414,7 @@ func (x *Artefact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artefact.ProtoReflect.Descriptor instead.
 func (*Artefact) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{11}
+	return file_slipway_event_v1_plan_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Artefact) GetPath() string {
@@ -1391,7 +1456,7 @@ var File_slipway_event_v1_plan_proto protoreflect.FileDescriptor
 
 const file_slipway_event_v1_plan_proto_rawDesc = "" +
 	"\n" +
-	"\x1bslipway/event/v1/plan.proto\x12\x10slipway.event.v1\x1a\x1egoogle/protobuf/duration.proto\"\x8d\x06\n" +
+	"\x1bslipway/event/v1/plan.proto\x12\x10slipway.event.v1\x1a\x1egoogle/protobuf/duration.proto\"\xbf\x06\n" +
 	"\x04Plan\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x12\n" +
 	"\x04lane\x18\x02 \x01(\tR\x04lane\x12C\n" +
@@ -1412,10 +1477,14 @@ const file_slipway_event_v1_plan_proto_rawDesc = "" +
 	"restricted\x12/\n" +
 	"\x05delay\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\x05delay\x12:\n" +
 	"\x06labels\x18\x10 \x03(\v2\".slipway.event.v1.Plan.LabelsEntryR\x06labels\x12\x16\n" +
-	"\x06runner\x18\x11 \x01(\tR\x06runner\x1a9\n" +
+	"\x06runner\x18\x11 \x01(\tR\x06runner\x120\n" +
+	"\x06mirror\x18\x12 \x01(\v2\x18.slipway.event.v1.MirrorR\x06mirror\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf5\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"6\n" +
+	"\x06Mirror\x12\x1a\n" +
+	"\breaction\x18\x01 \x01(\tR\breaction\x12\x10\n" +
+	"\x03pin\x18\x02 \x01(\bR\x03pin\"\xf5\x01\n" +
 	"\x06Dedupe\x127\n" +
 	"\x06policy\x18\x01 \x01(\x0e2\x1f.slipway.event.v1.Dedupe.PolicyR\x06policy\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x126\n" +
@@ -1536,62 +1605,64 @@ func file_slipway_event_v1_plan_proto_rawDescGZIP() []byte {
 }
 
 var file_slipway_event_v1_plan_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_slipway_event_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_slipway_event_v1_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_slipway_event_v1_plan_proto_goTypes = []any{
 	(Dedupe_Policy)(0),          // 0: slipway.event.v1.Dedupe.Policy
 	(Report_Format)(0),          // 1: slipway.event.v1.Report.Format
 	(Report_Card)(0),            // 2: slipway.event.v1.Report.Card
 	(Step_Resume)(0),            // 3: slipway.event.v1.Step.Resume
 	(*Plan)(nil),                // 4: slipway.event.v1.Plan
-	(*Dedupe)(nil),              // 5: slipway.event.v1.Dedupe
-	(*Report)(nil),              // 6: slipway.event.v1.Report
-	(*LaneSettings)(nil),        // 7: slipway.event.v1.LaneSettings
-	(*Source)(nil),              // 8: slipway.event.v1.Source
-	(*UrlSource)(nil),           // 9: slipway.event.v1.UrlSource
-	(*GitSource)(nil),           // 10: slipway.event.v1.GitSource
-	(*PathSource)(nil),          // 11: slipway.event.v1.PathSource
-	(*Step)(nil),                // 12: slipway.event.v1.Step
-	(*SecretRef)(nil),           // 13: slipway.event.v1.SecretRef
-	(*Retry)(nil),               // 14: slipway.event.v1.Retry
-	(*Artefact)(nil),            // 15: slipway.event.v1.Artefact
-	nil,                         // 16: slipway.event.v1.Plan.LabelsEntry
-	nil,                         // 17: slipway.event.v1.Step.EnvEntry
-	nil,                         // 18: slipway.event.v1.Step.SecretsEntry
-	(*durationpb.Duration)(nil), // 19: google.protobuf.Duration
+	(*Mirror)(nil),              // 5: slipway.event.v1.Mirror
+	(*Dedupe)(nil),              // 6: slipway.event.v1.Dedupe
+	(*Report)(nil),              // 7: slipway.event.v1.Report
+	(*LaneSettings)(nil),        // 8: slipway.event.v1.LaneSettings
+	(*Source)(nil),              // 9: slipway.event.v1.Source
+	(*UrlSource)(nil),           // 10: slipway.event.v1.UrlSource
+	(*GitSource)(nil),           // 11: slipway.event.v1.GitSource
+	(*PathSource)(nil),          // 12: slipway.event.v1.PathSource
+	(*Step)(nil),                // 13: slipway.event.v1.Step
+	(*SecretRef)(nil),           // 14: slipway.event.v1.SecretRef
+	(*Retry)(nil),               // 15: slipway.event.v1.Retry
+	(*Artefact)(nil),            // 16: slipway.event.v1.Artefact
+	nil,                         // 17: slipway.event.v1.Plan.LabelsEntry
+	nil,                         // 18: slipway.event.v1.Step.EnvEntry
+	nil,                         // 19: slipway.event.v1.Step.SecretsEntry
+	(*durationpb.Duration)(nil), // 20: google.protobuf.Duration
 }
 var file_slipway_event_v1_plan_proto_depIdxs = []int32{
-	7,  // 0: slipway.event.v1.Plan.lane_settings:type_name -> slipway.event.v1.LaneSettings
-	8,  // 1: slipway.event.v1.Plan.source:type_name -> slipway.event.v1.Source
-	12, // 2: slipway.event.v1.Plan.steps:type_name -> slipway.event.v1.Step
-	19, // 3: slipway.event.v1.Plan.timeout:type_name -> google.protobuf.Duration
-	19, // 4: slipway.event.v1.Plan.queue_timeout:type_name -> google.protobuf.Duration
-	5,  // 5: slipway.event.v1.Plan.dedupe:type_name -> slipway.event.v1.Dedupe
-	6,  // 6: slipway.event.v1.Plan.report:type_name -> slipway.event.v1.Report
-	19, // 7: slipway.event.v1.Plan.delay:type_name -> google.protobuf.Duration
-	16, // 8: slipway.event.v1.Plan.labels:type_name -> slipway.event.v1.Plan.LabelsEntry
-	0,  // 9: slipway.event.v1.Dedupe.policy:type_name -> slipway.event.v1.Dedupe.Policy
-	19, // 10: slipway.event.v1.Dedupe.max_delay:type_name -> google.protobuf.Duration
-	1,  // 11: slipway.event.v1.Report.format:type_name -> slipway.event.v1.Report.Format
-	2,  // 12: slipway.event.v1.Report.card:type_name -> slipway.event.v1.Report.Card
-	19, // 13: slipway.event.v1.LaneSettings.rate_period:type_name -> google.protobuf.Duration
-	10, // 14: slipway.event.v1.Source.git:type_name -> slipway.event.v1.GitSource
-	11, // 15: slipway.event.v1.Source.path:type_name -> slipway.event.v1.PathSource
-	9,  // 16: slipway.event.v1.Source.url:type_name -> slipway.event.v1.UrlSource
-	17, // 17: slipway.event.v1.Step.env:type_name -> slipway.event.v1.Step.EnvEntry
-	18, // 18: slipway.event.v1.Step.secrets:type_name -> slipway.event.v1.Step.SecretsEntry
-	19, // 19: slipway.event.v1.Step.timeout:type_name -> google.protobuf.Duration
-	19, // 20: slipway.event.v1.Step.grace:type_name -> google.protobuf.Duration
-	14, // 21: slipway.event.v1.Step.retry:type_name -> slipway.event.v1.Retry
-	3,  // 22: slipway.event.v1.Step.resume:type_name -> slipway.event.v1.Step.Resume
-	19, // 23: slipway.event.v1.Step.ask_timeout:type_name -> google.protobuf.Duration
-	19, // 24: slipway.event.v1.Retry.delay:type_name -> google.protobuf.Duration
-	19, // 25: slipway.event.v1.Retry.max_delay:type_name -> google.protobuf.Duration
-	13, // 26: slipway.event.v1.Step.SecretsEntry.value:type_name -> slipway.event.v1.SecretRef
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	8,  // 0: slipway.event.v1.Plan.lane_settings:type_name -> slipway.event.v1.LaneSettings
+	9,  // 1: slipway.event.v1.Plan.source:type_name -> slipway.event.v1.Source
+	13, // 2: slipway.event.v1.Plan.steps:type_name -> slipway.event.v1.Step
+	20, // 3: slipway.event.v1.Plan.timeout:type_name -> google.protobuf.Duration
+	20, // 4: slipway.event.v1.Plan.queue_timeout:type_name -> google.protobuf.Duration
+	6,  // 5: slipway.event.v1.Plan.dedupe:type_name -> slipway.event.v1.Dedupe
+	7,  // 6: slipway.event.v1.Plan.report:type_name -> slipway.event.v1.Report
+	20, // 7: slipway.event.v1.Plan.delay:type_name -> google.protobuf.Duration
+	17, // 8: slipway.event.v1.Plan.labels:type_name -> slipway.event.v1.Plan.LabelsEntry
+	5,  // 9: slipway.event.v1.Plan.mirror:type_name -> slipway.event.v1.Mirror
+	0,  // 10: slipway.event.v1.Dedupe.policy:type_name -> slipway.event.v1.Dedupe.Policy
+	20, // 11: slipway.event.v1.Dedupe.max_delay:type_name -> google.protobuf.Duration
+	1,  // 12: slipway.event.v1.Report.format:type_name -> slipway.event.v1.Report.Format
+	2,  // 13: slipway.event.v1.Report.card:type_name -> slipway.event.v1.Report.Card
+	20, // 14: slipway.event.v1.LaneSettings.rate_period:type_name -> google.protobuf.Duration
+	11, // 15: slipway.event.v1.Source.git:type_name -> slipway.event.v1.GitSource
+	12, // 16: slipway.event.v1.Source.path:type_name -> slipway.event.v1.PathSource
+	10, // 17: slipway.event.v1.Source.url:type_name -> slipway.event.v1.UrlSource
+	18, // 18: slipway.event.v1.Step.env:type_name -> slipway.event.v1.Step.EnvEntry
+	19, // 19: slipway.event.v1.Step.secrets:type_name -> slipway.event.v1.Step.SecretsEntry
+	20, // 20: slipway.event.v1.Step.timeout:type_name -> google.protobuf.Duration
+	20, // 21: slipway.event.v1.Step.grace:type_name -> google.protobuf.Duration
+	15, // 22: slipway.event.v1.Step.retry:type_name -> slipway.event.v1.Retry
+	3,  // 23: slipway.event.v1.Step.resume:type_name -> slipway.event.v1.Step.Resume
+	20, // 24: slipway.event.v1.Step.ask_timeout:type_name -> google.protobuf.Duration
+	20, // 25: slipway.event.v1.Retry.delay:type_name -> google.protobuf.Duration
+	20, // 26: slipway.event.v1.Retry.max_delay:type_name -> google.protobuf.Duration
+	14, // 27: slipway.event.v1.Step.SecretsEntry.value:type_name -> slipway.event.v1.SecretRef
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_slipway_event_v1_plan_proto_init() }
@@ -1599,12 +1670,12 @@ func file_slipway_event_v1_plan_proto_init() {
 	if File_slipway_event_v1_plan_proto != nil {
 		return
 	}
-	file_slipway_event_v1_plan_proto_msgTypes[4].OneofWrappers = []any{
+	file_slipway_event_v1_plan_proto_msgTypes[5].OneofWrappers = []any{
 		(*Source_Git)(nil),
 		(*Source_Path)(nil),
 		(*Source_Url)(nil),
 	}
-	file_slipway_event_v1_plan_proto_msgTypes[9].OneofWrappers = []any{
+	file_slipway_event_v1_plan_proto_msgTypes[10].OneofWrappers = []any{
 		(*SecretRef_Env)(nil),
 		(*SecretRef_File)(nil),
 	}
@@ -1614,7 +1685,7 @@ func file_slipway_event_v1_plan_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_event_v1_plan_proto_rawDesc), len(file_slipway_event_v1_plan_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
