@@ -3,6 +3,7 @@ package notifier
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
+	"github.com/slipway-hq/slipway/services/notifier/internal/card"
 	"github.com/slipway-hq/slipway/services/notifier/internal/desk"
 	"github.com/slipway-hq/slipway/services/notifier/internal/slackapi"
 )
@@ -78,25 +80,63 @@ const (
 	maxListed = 3
 )
 
-// CheckMessages tells which messages Slack would not take lately. The runs that
-// they are about are not affected.
+// CheckMessages tells which messages, and marks that mirror claims, Slack would
+// not take lately. The runs that they are about are not affected.
 func CheckMessages(ctx context.Context, conn *nats.Conn) []Finding {
-	const name = "messages to Slack"
 	refused, err := undelivered(ctx, conn, time.Now().Add(-lately))
-	switch {
-	case err != nil:
-		return []Finding{{Name: name, Finding: err.Error(), Remedy: "Check the connection to NATS."}}
-	case len(refused) == 0:
-		return []Finding{{Name: name, OK: true, Finding: "all of the last seven days were delivered"}}
+	if err != nil {
+		return []Finding{{Name: messages, Finding: err.Error(), Remedy: "Check the connection to NATS."}}
+	}
+	var marks []*commandv1.Card
+	refused = slices.DeleteFunc(refused, func(c *commandv1.Card) bool {
+		if !card.Mirrors(c.GetMilestone()) {
+			return false
+		}
+		marks = append(marks, c)
+		return true
+	})
+	return append(checkRefused(refused), checkMarks(marks)...)
+}
+
+const messages = "messages to Slack"
+
+// checkRefused tells of messages.
+func checkRefused(refused []*commandv1.Card) []Finding {
+	if len(refused) == 0 {
+		return []Finding{{Name: messages, OK: true, Finding: "all of the last seven days were delivered"}}
 	}
 	var said []string
 	for _, c := range refused[:min(len(refused), maxListed)] {
 		said = append(said, fmt.Sprintf("%s of %s to %s (%s)", c.GetMilestone(), c.GetRun(), c.GetChannel(), c.GetReason()))
 	}
 	return []Finding{{
-		Name:    name,
+		Name:    messages,
 		Finding: fmt.Sprintf("Slack refused %d in the last seven days, the newest: %s", len(refused), strings.Join(said, "; ")),
 		Remedy:  "Invite the bot to those channels, or correct them in the configuration. What the runs did and printed is in `slipway logs`.",
+	}}
+}
+
+// checkMarks tells which claims could not be mirrored, and why; nothing when all
+// could.
+func checkMarks(marks []*commandv1.Card) []Finding {
+	counts := map[string]int{}
+	for _, c := range marks {
+		if c.GetReason() != slackapi.AlreadyPinned { // a person's own pin, which does as well
+			counts[c.GetMilestone()+": "+c.GetReason()]++
+		}
+	}
+	if len(counts) == 0 {
+		return nil
+	}
+	var said []string
+	for _, what := range slices.Sorted(maps.Keys(counts)) {
+		said = append(said, fmt.Sprintf("%s ×%d", what, counts[what]))
+	}
+	return []Finding{{
+		Name:    "mirrored claims",
+		Finding: "in the last seven days Slack refused " + strings.Join(said, ", "),
+		Remedy: "missing_scope: install the app anew with `slipway manifest --pins`; too_many_pins: unpin what nobody needs; else see the configuration's mirror. " +
+			"Runs and cards are not affected.",
 	}}
 }
 

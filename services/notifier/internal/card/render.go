@@ -167,6 +167,9 @@ func (v View) progress() []string {
 			parts = append(parts, spent(v.Elapsed)+" elapsed")
 		}
 	}
+	if v.Story.Runner != "" && (s.Claimed() || s.Status.Ended()) {
+		parts = append(parts, "on runner "+grammar.Code(cut(v.Story.Runner, maxName)))
+	}
 	if !s.Finished.IsZero() {
 		return append(parts, "finished "+clock(s.Finished))
 	}

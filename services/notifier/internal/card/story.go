@@ -1,6 +1,7 @@
 package card
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -27,10 +28,16 @@ const (
 	NameStart      = "start"
 	NameHeld       = "held"
 	NameSource     = "source"
+	// Of the marks that mirror a claim.
+	NameReaction = "mirror-reaction"
+	NamePin      = "mirror-pin"
 	// Of a message that is passed on.
 	NameRelay = "relay"
 	NameAway  = "away"
 )
+
+// Mirrors tells whether a key is that of a mark that mirrors a claim.
+func Mirrors(name string) bool { return name == NameReaction || name == NamePin }
 
 // NoteName is the key of what a job itself said; number counts from 1.
 func NoteName(number int) string { return fmt.Sprintf("note-%d", number) }
@@ -76,6 +83,8 @@ type Story struct {
 	After uint64
 	// AtDoor: the request itself was refused, and who made it was told so.
 	AtDoor bool
+	// Runner is who has the run, or had it last, as people call it.
+	Runner string
 	lost   bool
 }
 
@@ -118,6 +127,7 @@ func (s *Story) tell(before run.State, sequence uint64, e *eventv1.Event) {
 }
 
 func (s *Story) claimed(before run.State, sequence uint64, e *eventv1.RunClaimed) {
+	s.Runner = cmp.Or(e.GetHost(), e.GetRunner())
 	if before.Started.IsZero() {
 		s.add(Milestone{Name: NameStarted, Kind: Started, Host: e.GetHost(), Sequence: sequence})
 		return

@@ -11,11 +11,22 @@ import (
 )
 
 // act does at most one thing for a run and tells when to look at it again: not
-// after now for at once, zero when only a change brings new work.
+// after now for at once, zero when only a change brings new work. What people
+// read comes before what mirrors it.
 func (d *Desk) act(ctx context.Context, t *track) (time.Time, error) {
 	if t.relay != nil {
 		return d.actRelay(ctx, t)
 	}
+	at, err := d.attend(ctx, t)
+	if err != nil || t.settled || !at.IsZero() && !at.After(d.cfg.Now()) {
+		return at, err
+	}
+	mirrored, err := d.mirror(ctx, t)
+	return sooner(at, mirrored), err
+}
+
+// attend is act for everything that people read.
+func (d *Desk) attend(ctx context.Context, t *track) (time.Time, error) {
 	if err := d.refresh(ctx, t); err != nil {
 		return time.Time{}, err
 	}
@@ -97,6 +108,9 @@ func sooner(a, b time.Time) time.Time {
 
 // settle marks that nothing is left to do for the run.
 func (d *Desk) settle(ctx context.Context, t *track, e *entry) (time.Time, error) {
+	if at, err := d.mirror(ctx, t); err != nil || !at.IsZero() {
+		return at, err
+	}
 	err := d.write(ctx, t, e, func(c *commandv1.Card) { c.Final, c.Deadline = true, nil })
 	if lost(err) {
 		return d.cfg.Now(), nil

@@ -31,20 +31,26 @@ func (d *Desk) late(e *entry, announced time.Time) bool {
 // call calls Slack once, as a span of the trace that the run's newest commit
 // belongs to, and notes how it went.
 func (d *Desk) call(ctx context.Context, t *track, method, channel string, f func(context.Context) error) error {
+	d.pace.took(method, channel, d.cfg.Now())
+	failures := d.pace.failures
+	err := d.traced(ctx, t, method, f)
+	d.pace.answered(method, err, d.cfg.Now())
+	d.report(method, err, failures)
+	return err
+}
+
+// traced makes the call, as a span and in the numbers.
+func (d *Desk) traced(ctx context.Context, t *track, method string, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(engine.ContextOf(ctx, t.story.Newest), d.cfg.CallTimeout)
 	defer cancel()
 	ctx, span := otel.Tracer(scope).Start(ctx, "slack "+method, trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(attribute.String("slipway.run", t.id)))
 	defer span.End()
-	d.pace.took(method, channel, d.cfg.Now())
-	failures := d.pace.failures
 	err := f(ctx)
-	d.pace.answered(method, err, d.cfg.Now())
 	d.metrics.call(ctx, method, err)
 	if err != nil {
 		span.SetStatus(codes.Error, err.Error())
 	}
-	d.report(method, err, failures)
 	return err
 }
 

@@ -35,6 +35,10 @@ type Slack interface {
 	Update(ctx context.Context, m slackapi.Outgoing) error
 	Find(ctx context.Context, s slackapi.Search) (string, error)
 	React(ctx context.Context, channel, ts, emoji string) error
+	Unreact(ctx context.Context, channel, ts, emoji string) error
+	Pin(ctx context.Context, channel, ts string) error
+	Unpin(ctx context.Context, channel, ts string) error
+	PinnedBy(ctx context.Context, channel, ts string) (string, error)
 	OpenDirect(ctx context.Context, user string) (string, error)
 	Permalink(ctx context.Context, channel, ts string) (string, error)
 	Channels(ctx context.Context, cursor string, private bool) ([]slackapi.Channel, string, error)
@@ -89,8 +93,9 @@ type Desk struct {
 	pace   pace
 	names  names
 	kept   kept
-	passed map[string]uint64 // relays, to the sequence up to which they were looked at
-	rest   time.Time         // until log and ledger are asked again
+	warned map[string]time.Time // what mirroring suffers from, to when that was said
+	passed map[string]uint64    // relays, to the sequence up to which they were looked at
+	rest   time.Time            // until log and ledger are asked again
 
 	mu      sync.Mutex
 	changed map[string]uint64          // runs, to the sequence they changed at
@@ -108,7 +113,7 @@ func New(cfg Config, log eventlog.Log, ledger Ledger, objects Objects, b Board, 
 		cfg: cfg, log: log, ledger: ledger, objects: objects, board: b, slack: slack, logger: logger, metrics: newMetrics(),
 		tracks: map[string]*track{}, agenda: newAgenda(), pace: newPace(),
 		changed: map[string]uint64{}, shifted: map[string]bool{}, waiting: map[string]map[string]bool{},
-		passed: map[string]uint64{}, heard: map[string]bool{}, merged: map[string]map[string]bool{}, led: map[string]uint64{}, wake: make(chan struct{}, 1),
+		warned: map[string]time.Time{}, passed: map[string]uint64{}, heard: map[string]bool{}, merged: map[string]map[string]bool{}, led: map[string]uint64{}, wake: make(chan struct{}, 1),
 	}
 	d.pace.off = cfg.NoLimits
 	if cfg.Jitter != nil {
@@ -198,13 +203,13 @@ func (d *Desk) drain() {
 	for _, id := range slices.Sorted(maps.Keys(led)) {
 		if t := d.tracks[id]; t != nil {
 			t.job.wanted = max(t.job.wanted, led[id])
-			d.soon(t)
+			d.stir(t)
 		}
 	}
 	slices.Sort(waiting)
 	for _, id := range waiting {
 		if t := d.tracks[id]; t != nil {
-			d.soon(t)
+			d.stir(t)
 		}
 	}
 }
@@ -224,6 +229,12 @@ func (d *Desk) follow(id string, sequence uint64) {
 		d.tracks[id] = t
 	}
 	t.wanted = max(t.wanted, sequence)
+	d.stir(t)
+}
+
+// stir looks at a track soon because something happened that people may see.
+func (d *Desk) stir(t *track) {
+	t.aside = false
 	d.soon(t)
 }
 

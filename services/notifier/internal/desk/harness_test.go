@@ -116,6 +116,11 @@ const firstLook = 250 * time.Millisecond
 // desk starts a desk; with another Slack than the stand-in itself, if given.
 func (w *world) desk(name string, slack desk.Slack) *desk.Desk {
 	w.t.Helper()
+	return w.deskWith(name, slack, slog.New(slog.DiscardHandler))
+}
+
+func (w *world) deskWith(name string, slack desk.Slack, logger *slog.Logger) *desk.Desk {
+	w.t.Helper()
 	if slack == nil {
 		slack = w.api
 	}
@@ -123,7 +128,7 @@ func (w *world) desk(name string, slack desk.Slack) *desk.Desk {
 		Writer: name, Identity: slackapi.Identity{Team: sandbox.TeamID, User: sandbox.BotUserID, Bot: sandbox.BotID},
 		Now: w.clock.Now, EditInterval: interval, Tick: tick, CallTimeout: 5 * time.Second, Window: window, LookInterval: look, FirstLook: firstLook,
 		CatchUp: 7 * 24 * time.Hour, Keep: 30 * 24 * time.Hour,
-	}, w.log, w.ledger, w.objects, w.board, slack, slog.New(slog.DiscardHandler))
+	}, w.log, w.ledger, w.objects, w.board, slack, logger)
 	w.desks = append(w.desks, d)
 	must(w.t, d.TakeOver(w.t.Context()))
 	return d

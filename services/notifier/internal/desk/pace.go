@@ -17,6 +17,12 @@ const (
 	// callEvery keeps the rest (looks, reactions) within the same tier.
 	callEvery = editEvery
 	callBurst = 20
+	// asideEvery and asideBurst keep what mirrors claims within its tier, 20 a
+	// minute for each method.
+	asideEvery = 3 * time.Second
+	asideBurst = 5
+	// maxAsidePause is the longest rest of such a method after failures.
+	maxAsidePause = 5 * time.Minute
 	// firstPause doubles with every failure in a row up to lastPause.
 	firstPause = 500 * time.Millisecond
 	lastPause  = 15 * time.Second
@@ -54,7 +60,8 @@ type pace struct {
 	rests    map[string]time.Time // by method, after a 429
 	pause    time.Time            // for all, after failures
 	failures int
-	off      bool // tests of other things
+	aside    map[string]int // failures in a row of what mirrors claims, by method
+	off      bool           // tests of other things
 	jitter   func(time.Duration) time.Duration
 }
 
@@ -64,6 +71,39 @@ func newPace() pace {
 		methods:  map[string]*rate{slackapi.MethodUpdate: {every: editEvery, burst: editBurst}},
 		rests:    map[string]time.Time{},
 		jitter:   spread,
+		aside:    map[string]int{},
+	}
+}
+
+// asideName is the allowance of a method for what mirrors claims. Reactions share
+// theirs with the marks of the end, of which they leave the larger part alone.
+func asideName(method string) string { return "mirror " + method }
+
+// asideFree is free for what mirrors claims.
+func (p *pace) asideFree(method string, now time.Time) time.Time {
+	name := asideName(method)
+	if p.methods[name] == nil {
+		p.methods[name] = &rate{every: asideEvery, burst: asideBurst}
+	}
+	return latest(p.free(method, "", now), p.free(name, "", now))
+}
+
+// asideAnswered notes how such a call ended. Its failures are its own: they hold
+// up no card.
+func (p *pace) asideAnswered(method string, err error, now time.Time) {
+	name := asideName(method)
+	switch slackapi.OutcomeOf(err) {
+	case slackapi.Limited:
+		p.rests[method] = now.Add(slackapi.AfterOf(err))
+	case slackapi.Unknown, slackapi.Unsent:
+		p.aside[name]++
+		p.rests[name] = now.Add(p.jitter(min(backoff(p.aside[name])*time.Duration(p.aside[name]), maxAsidePause)))
+	case slackapi.Refused:
+		if slackapi.Credential(err) {
+			p.pause = now.Add(credentialPause)
+		}
+	default:
+		p.aside[name] = 0
 	}
 }
 

@@ -9,12 +9,13 @@ import (
 type class uint8
 
 // Final states first, then what a person waits for, then progress, then places
-// in a queue.
+// in a queue; marks that only mirror what cards say come last.
 const (
 	classFinal class = iota
 	classPerson
 	classProgress
 	classPlace
+	classMirror
 )
 
 // queue is a heap of tracks. Each track is in at most one.

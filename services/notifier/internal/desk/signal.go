@@ -32,8 +32,9 @@ type signal struct {
 func (d *Desk) signals(ctx context.Context, t *track, _ card.View, _ *entry) (time.Time, error) {
 	s := &t.story.State
 	now := d.cfg.Now()
-	hurry := d.pace.free(slackapi.MethodReact, "", now).After(now) // then the end is worth more than the beginning
-	if !s.Status.Ended() || now.Sub(s.Finished) < acceptLate && !hurry {
+	hurry := d.pace.free(slackapi.MethodReact, "", now).After(now)                   // then the end is worth more than the beginning
+	mirrored := s.Plan.GetMirror().GetReaction() == s.Plan.GetReport().GetAccepted() // then the mirror adds it, and takes it away
+	if !mirrored && (!s.Status.Ended() || now.Sub(s.Finished) < acceptLate && !hurry) {
 		if at := d.signal(ctx, t, &t.job.accepted, t.mark(s.Plan.GetReport().GetAccepted()), earlyTries); !at.IsZero() {
 			return at, nil
 		}

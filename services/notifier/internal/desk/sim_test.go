@@ -55,6 +55,7 @@ const (
 	frozen  = 3 * window
 	simTime = "15:04:05.000"
 	simTeam = "T1"
+	simBot  = "UBOT"
 	simLane = "lane"
 )
 
@@ -95,7 +96,7 @@ func TestSimulation(t *testing.T) {
 	}
 	took := time.Since(began)
 	t.Logf("%d seeds in %s: %.0f a minute; %v", seeds, took.Round(time.Millisecond), float64(seeds)/took.Minutes(), kinds)
-	for _, kind := range []string{"deaths", "interludes", "landings", "cards", "reports", "SUCCEEDED", "FAILED", "CANCELLED", "MERGED"} {
+	for _, kind := range []string{"deaths", "interludes", "landings", "cards", "reports", "pins", "SUCCEEDED", "FAILED", "CANCELLED", "MERGED"} {
 		if kinds[kind] == 0 && seeds >= simSeeds {
 			t.Errorf("no %s in %d histories: they show too little", kind, seeds)
 		}
@@ -138,7 +139,9 @@ type notifierSim struct {
 	ids      []string
 	origins  map[string]*eventv1.Origin
 	messages []*simMessage
-	marks    map[string]bool // reactions: "channel/ts emoji"
+	marks    map[string]bool   // reactions: "channel/ts emoji"
+	pins     map[string]string // who pinned a message, by "channel/ts"
+	theirs   map[string]bool   // messages that a person had pinned before
 	landings []landing
 	cards    map[string][]stored
 	revision uint64
@@ -158,7 +161,7 @@ func simulate(t *testing.T, seed uint64) *notifierSim {
 	t.Helper()
 	s := &notifierSim{
 		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 20261128)), now: time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC), //nolint:gosec // a seed is to be repeated
-		log: memlog.New(), runs: map[string]run.State{}, origins: map[string]*eventv1.Origin{}, marks: map[string]bool{}, cards: map[string][]stored{}, kinds: map[string]int{},
+		log: memlog.New(), runs: map[string]run.State{}, origins: map[string]*eventv1.Origin{}, marks: map[string]bool{}, pins: map[string]string{}, theirs: map[string]bool{}, cards: map[string][]stored{}, kinds: map[string]int{},
 	}
 	s.mishaps = s.rng.IntN(5)
 	for len(s.desks) == 0 {
@@ -243,7 +246,7 @@ func (s *notifierSim) appoint() {
 		d.proj.Apply(rec)
 	}
 	d.desk = desk.New(desk.Config{
-		Writer: d.name, Identity: slackapi.Identity{Team: simTeam, User: "UBOT", Bot: "BBOT"}, Now: func() time.Time { return s.now },
+		Writer: d.name, Identity: slackapi.Identity{Team: simTeam, User: simBot, Bot: "BBOT"}, Now: func() time.Time { return s.now },
 		EditInterval: interval, Tick: tick, CallTimeout: callTimeout, Window: window, LookInterval: look, FirstLook: firstLook,
 		CatchUp: 7 * 24 * time.Hour, Keep: 30 * 24 * time.Hour, Jitter: func(d time.Duration) time.Duration { return d },
 	}, s.log, &simLedger{s, d}, nil, d.proj, &simSlack{s, d}, slog.New(slog.DiscardHandler))
@@ -333,6 +336,12 @@ func (s *notifierSim) ask() {
 		e.Namespace, e.Job, e.Plan.Steps = "test", "say", []*eventv1.Step{{Name: "run"}}
 		e.Plan.Report = &eventv1.Report{Stdout: s.chance(60), Success: true, Format: eventv1.Report_FORMAT_TEXT, Card: eventv1.Report_Card(1 + s.rng.IntN(3)), Accepted: "eyes"} //nolint:gosec // one of three
 		e.Plan.Dedupe = &eventv1.Dedupe{Policy: eventv1.Dedupe_POLICY_MERGE, Key: "say"}
+	}
+	if s.chance(50) {
+		e.Plan.Mirror = &eventv1.Mirror{Reaction: "eyes", Pin: true}
+		if at := "C1/" + ts; e.Origin.MessageTs != "" && s.chance(20) {
+			s.pins[at], s.theirs[at] = "U2", true
+		}
 	}
 	e.Identity, e.Digest = "of "+e.Run, []byte{1}
 	s.ids, s.origins[e.Run] = append(s.ids, e.Run), e.Origin
@@ -487,6 +496,7 @@ func (s *notifierSim) judge() {
 		s.judgeCard(id, &st, told["card"])
 		s.judgeEnd(id, &st, told)
 		s.judgeOrder(id)
+		s.judgeMirror(id, &st, told["card"])
 	}
 	for k, versions := range s.cards {
 		if !strings.HasSuffix(k, ".card") || len(versions) == 0 {
@@ -548,6 +558,26 @@ func (s *notifierSim) judgeEnd(id string, st *run.State, told map[string][]*simM
 	}
 	if o := s.origins[id]; o.GetMessageTs() != "" && !s.marks[o.GetChannel()+"/"+o.GetMessageTs()+" "+emoji] {
 		s.fault("%s: the person's message lacks %s", id, emoji)
+	}
+}
+
+// judgeMirror: nothing of ours marks what has ended, and what a person pinned is
+// pinned.
+func (s *notifierSim) judgeMirror(id string, st *run.State, cards []*simMessage) {
+	if st.Plan.GetMirror() == nil {
+		return
+	}
+	places := []string{"C1/" + s.origins[id].GetMessageTs()}
+	for _, c := range cards {
+		places = append(places, c.Channel+"/"+c.TS)
+	}
+	for _, at := range places {
+		if s.marks[at+" eyes"] || s.pins[at] == simBot {
+			s.fault("%s has ended, and %s is still marked", id, at)
+		}
+		if s.theirs[at] && s.pins[at] != "U2" {
+			s.fault("%s: somebody's own pin on %s is gone", id, at)
+		}
 	}
 }
 

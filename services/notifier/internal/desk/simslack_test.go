@@ -151,6 +151,43 @@ func (s *simSlack) React(_ context.Context, channel, ts, emoji string) error {
 	})
 }
 
+// Unreact implements desk.Slack.
+func (s *simSlack) Unreact(_ context.Context, channel, ts, emoji string) error {
+	return s.call(slackapi.MethodUnreact, func() error {
+		delete(s.marks, channel+"/"+ts+" "+emoji)
+		return nil
+	})
+}
+
+// Pin implements desk.Slack.
+func (s *simSlack) Pin(_ context.Context, channel, ts string) error {
+	return s.call(slackapi.MethodPin, func() error {
+		if s.pins[channel+"/"+ts] != "" {
+			return refused(slackapi.MethodPin, slackapi.AlreadyPinned)
+		}
+		s.pins[channel+"/"+ts] = simBot
+		s.kinds["pins"]++
+		return nil
+	})
+}
+
+// Unpin implements desk.Slack.
+func (s *simSlack) Unpin(_ context.Context, channel, ts string) error {
+	return s.call(slackapi.MethodUnpin, func() error {
+		delete(s.pins, channel+"/"+ts)
+		return nil
+	})
+}
+
+// PinnedBy implements desk.Slack.
+func (s *simSlack) PinnedBy(_ context.Context, channel, ts string) (by string, err error) {
+	err = s.call(slackapi.MethodPins, func() error {
+		by = s.pins[channel+"/"+ts]
+		return nil
+	})
+	return by, err
+}
+
 // Permalink implements desk.Slack.
 func (s *simSlack) Permalink(_ context.Context, channel, ts string) (string, error) {
 	err := s.call(slackapi.MethodPermalink, func() error { return nil })

@@ -25,6 +25,7 @@ type track struct {
 	plain   bool      // Slack refuses our blocks: text alone
 	reacted bool
 	settled bool
+	aside   bool   // nothing but its mirror is left to do just now
 	lane    string // that it waits in, see Desk.waiting
 	job     jobTrack
 
@@ -153,6 +154,8 @@ func (d *Desk) tick() time.Duration {
 func (t *track) classOf() class {
 	s := &t.story.State
 	switch {
+	case t.aside:
+		return classMirror
 	case s.Status.Ended():
 		return classFinal
 	case t.story.Asking(), t.story.After == 0:

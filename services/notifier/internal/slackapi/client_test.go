@@ -133,3 +133,30 @@ func TestFindTakesTheOldestOfOurOwn(t *testing.T) {
 		t.Errorf("found %q, %v", ts, err)
 	}
 }
+
+func TestMarksThatAreAsWantedAreGood(t *testing.T) {
+	t.Parallel()
+	answer := ""
+	c := client(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) })
+	for code, do := range map[string]func() error{
+		"already_reacted": func() error { return c.React(t.Context(), "C1", "1.000001", "eyes") },
+		"no_reaction":     func() error { return c.Unreact(t.Context(), "C1", "1.000001", "eyes") },
+		"no_pin":          func() error { return c.Unpin(t.Context(), "C1", "1.000001") },
+		"not_pinned":      func() error { return c.Unpin(t.Context(), "C1", "1.000001") },
+	} {
+		answer = `{"ok":false,"error":"` + code + `"}`
+		if err := do(); err != nil {
+			t.Errorf("%s: %v", code, err)
+		}
+	}
+	answer = `{"ok":false,"error":"already_pinned"}` // by whom nobody knows
+	if err := c.Pin(t.Context(), "C1", "1.000001"); slackapi.CodeOf(err) != slackapi.AlreadyPinned {
+		t.Error(err)
+	}
+	answer = `{"ok":true,"items":[{"type":"file","created_by":"U1"},{"type":"message","created_by":"U2","message":{"ts":"1.000001"}},{"type":"message","message":{"ts":"2.000001"}}]}`
+	for ts, want := range map[string]string{"1.000001": "U2", "2.000001": "?", "3.000001": ""} {
+		if by, err := c.PinnedBy(t.Context(), "C1", ts); err != nil || by != want {
+			t.Errorf("%s: %q, %v", ts, by, err)
+		}
+	}
+}

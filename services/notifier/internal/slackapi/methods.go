@@ -19,6 +19,10 @@ const (
 	MethodPost    = "chat.postMessage"
 	MethodUpdate  = "chat.update"
 	MethodReact   = "reactions.add"
+	MethodUnreact = "reactions.remove"
+	MethodPin     = "pins.add"
+	MethodUnpin   = "pins.remove"
+	MethodPins    = "pins.list"
 	MethodHistory = "conversations.history"
 	MethodReplies = "conversations.replies"
 	MethodOpen    = "conversations.open"
@@ -144,6 +148,61 @@ func (c *Client) React(ctx context.Context, channel, ts, emoji string) error {
 	}
 	return err
 }
+
+// Unreact takes our own reaction away; that there is none is a success.
+func (c *Client) Unreact(ctx context.Context, channel, ts, emoji string) error {
+	_, err := c.call(ctx, MethodUnreact, url.Values{"channel": {channel}, "timestamp": {ts}, "name": {emoji}}, nil)
+	if CodeOf(err) == "no_reaction" {
+		return nil
+	}
+	return err
+}
+
+// AlreadyPinned is the code of a refusal to pin what is pinned. It is no success:
+// the pin may be somebody else's.
+const AlreadyPinned = "already_pinned"
+
+// Pin pins a message to its channel.
+func (c *Client) Pin(ctx context.Context, channel, ts string) error {
+	_, err := c.call(ctx, MethodPin, url.Values{"channel": {channel}, "timestamp": {ts}}, nil)
+	return err
+}
+
+// Unpin takes a pin away, whoever made it; that there is none is a success.
+func (c *Client) Unpin(ctx context.Context, channel, ts string) error {
+	_, err := c.call(ctx, MethodUnpin, url.Values{"channel": {channel}, "timestamp": {ts}}, nil)
+	if code := CodeOf(err); code == "no_pin" || code == "not_pinned" {
+		return nil
+	}
+	return err
+}
+
+// PinnedBy is the user who pinned a message; empty: it is not pinned.
+func (c *Client) PinnedBy(ctx context.Context, channel, ts string) (string, error) {
+	var out struct {
+		Items []struct {
+			By      string `json:"created_by"`
+			Message struct {
+				TS string `json:"ts"`
+			} `json:"message"`
+		} `json:"items"`
+	}
+	if _, err := c.call(ctx, MethodPins, url.Values{"channel": {channel}}, &out); err != nil {
+		return "", err
+	}
+	for _, item := range out.Items {
+		if item.Message.TS == ts && item.By != "" {
+			return item.By, nil
+		}
+		if item.Message.TS == ts {
+			return unknownUser, nil
+		}
+	}
+	return "", nil
+}
+
+// unknownUser stands for one whom Slack does not name: surely not us.
+const unknownUser = "?"
 
 // OpenDirect returns the channel of the direct conversation with a user.
 func (c *Client) OpenDirect(ctx context.Context, user string) (string, error) {
