@@ -1,6 +1,7 @@
 // Package audit checks what Slipway promises (docs/ARCHITECTURE.md, Guarantees)
-// from a log alone. It is for tests: simulations and fault runs give it the
-// records and what callers were told. It shares no code with the minds that
+// from outside: from the log (Check), from what steps did (Effects), from what
+// Slack shows (Cards) and from what replicas answer (Views). It is for tests:
+// simulations and fault runs give it the records and what callers were told. It shares no code with the minds that
 // wrote the log: whatever they believe, it counts for itself, one record after
 // the other, in the plainest way.
 //
@@ -29,6 +30,9 @@ const maxFaults = 20
 type Told struct {
 	// Accepted are requests that were confirmed.
 	Accepted []Command
+	// Wishes are all commands that were ever sent, accepted or not; nil: nobody
+	// has kept count.
+	Wishes []Wish
 	// Cancelled are runs whose cancellation was confirmed.
 	Cancelled []string
 	// Holds are the ids of holds that were confirmed.
@@ -42,6 +46,14 @@ type Told struct {
 // Command is a confirmed request: its identity, empty where only the run is
 // known, and the run that was named to the caller.
 type Command struct{ Identity, Run string }
+
+// Wish is a command as its sender knows it, however often it was sent and
+// whoever received it. Accepted: it was acknowledged.
+type Wish struct {
+	Name     string
+	Is       func(*eventv1.RunRequested) bool // tells its run from all others
+	Accepted bool
+}
 
 // Limits of a lane; zero: none, but a concurrency of one.
 type Limits struct {
@@ -141,6 +153,9 @@ func (b *book) close() {
 			b.fault("command", "%q was accepted as %s, which is of %q", c.Identity, c.Run, r.request.GetIdentity())
 		}
 	}
+	if b.told.Wishes != nil {
+		b.wished()
+	}
 	for _, id := range b.told.Cancelled {
 		if r := b.runs[id]; r == nil || !r.cancelled && r.outcome != eventv1.RunEnded_OUTCOME_CANCELLED {
 			b.fault("command", "the cancellation of %s was confirmed and is not in the log", id)
@@ -157,6 +172,29 @@ func (b *book) close() {
 	for _, id := range slices.Sorted(maps.Keys(b.runs)) {
 		if !b.runs[id].ended {
 			b.fault("end", "%s has not ended", id)
+		}
+	}
+}
+
+// wished checks that every wish is one run, if it was accepted, and at most one
+// otherwise, and that there is no run that nobody wished for. Retries are asked
+// for by other runs' ids and are not counted.
+func (b *book) wished() {
+	owned := map[string]bool{}
+	for _, w := range b.told.Wishes {
+		var mine []string
+		for _, id := range slices.Sorted(maps.Keys(b.runs)) {
+			if w.Is(b.runs[id].request) {
+				mine, owned[id] = append(mine, id), true
+			}
+		}
+		if len(mine) > 1 || w.Accepted && len(mine) == 0 {
+			b.fault("command", "%s, accepted: %t, is %d runs: %v", w.Name, w.Accepted, len(mine), mine)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.runs)) {
+		if !owned[id] && b.runs[id].request.GetRetryOf() == "" {
+			b.fault("command", "nobody wished for %s: %q", id, b.runs[id].request.GetIdentity())
 		}
 	}
 }
