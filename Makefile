@@ -24,9 +24,13 @@ ALONE = $$(go list work | grep -v -e /test/e2e -e /test/faults -e /test/load -e 
 # How tests are printed; .ci/run names gotestsum here, which ends with a count.
 GOTEST ?= go test
 
-# The fault run: SEED repeats a history, MINUTES says how long to go on.
+# The fault harness: SEED repeats a history and SEEDS plays so many from there on,
+# WORLDS at a time; MINUTES is how long each; REPORT is a file that gets the record.
 SEED    ?=
+SEEDS   ?= 1
+WORLDS  ?= 3
 MINUTES ?= 1
+REPORT  ?=
 
 # Where build also writes container images; empty: none.
 IMAGES ?=
@@ -69,8 +73,9 @@ test-kube: ## Apply deploy/k8s to a real API server, which the first run builds 
 bench: ## Measure throughput, latency, recovery and memory against the floor
 	go run ./test/bench
 
-chaos: ## Break things at random for MINUTES, repeatable by SEED
-	SEED=$(SEED) MINUTES=$(MINUTES) $(GOTEST) -count=1 -timeout=60m -run=TestRandomFaults ./test/faults
+chaos: ## Break three of everything at random for MINUTES, repeatable by SEED; SEEDS=60 plays many
+	SEED=$(SEED) SEEDS=$(SEEDS) MINUTES=$(MINUTES) REPORT=$(abspath $(REPORT)) \
+		$(GOTEST) -count=1 -timeout=6h -parallel=$(WORLDS) $(if $(filter-out 1,$(SEEDS)),-run=TestChaos) ./test/chaos
 
 lint: ## Check Go and protobuf: vet, golangci-lint, buf lint and format
 	go vet work

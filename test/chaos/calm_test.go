@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"os"
 	"testing"
 	"time"
@@ -84,9 +85,7 @@ func (c *town) testAlone() {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := other.Publish("around", nil); err == nil {
-				err = other.Flush()
-			}
+			err = errors.Join(other.Publish("around", nil), other.Flush())
 			other.Close()
 			if err != nil {
 				t.Fatal(err)

@@ -356,11 +356,33 @@ func (p *people) insist() {
 	for _, key := range sortedKeys(p.told) {
 		p.again(key, p.told[key].service)
 	}
+	p.eventually("what waits to be listed", world.Patience, p.giveUp)
 	for i := 0; i < len(p.spoken); i += 5 {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		p.repeat(ctx, i)
 		cancel()
 	}
+}
+
+// farOff is more than any delay of the configuration: only a clock that was
+// ahead when the request came makes a run wait so long.
+const farOff = time.Minute
+
+// giveUp cancels what a clock that was ahead has put off until later than
+// anybody waits for: people see on the card until when.
+func (p *people) giveUp() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	answer, err := p.Runs.ListRuns(ctx, &apiv1.ListRunsRequest{Active: true, PageSize: 200})
+	if err != nil {
+		return err
+	}
+	for _, r := range answer.GetRuns() {
+		if time.Until(r.GetStartAfter().AsTime()) > farOff {
+			p.cancel(ctx, r.GetId())
+		}
+	}
+	return nil
 }
 
 func (p *people) again(key, service string) {

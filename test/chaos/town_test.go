@@ -230,17 +230,6 @@ func (c *town) asks(name string) apiv1connect.RunServiceClient {
 	return apiv1connect.NewRunServiceClient(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "http://"+c.doors[name])
 }
 
-// between are the ways from and to two parties, and whether the first dials.
-func (c *town) between(a, b string) map[way]bool {
-	found := map[way]bool{}
-	for w := range c.ways {
-		if w == (way{a, b}) || w == (way{b, a}) {
-			found[w] = w.from == a
-		}
-	}
-	return found
-}
-
 // copies waits until every stream has a leader and all its copies are the same
 // as the leader's, without counting those on nodes that are to be absent.
 func (c *town) copies(ctx context.Context, absent ...string) error {

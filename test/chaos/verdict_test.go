@@ -349,12 +349,8 @@ func (p *people) judge(clocksRight bool) (faults []string, r result) {
 		return audit.Views(records, views)
 	})
 	p.sameEverywhere(records)
-	if after := p.quiet(); differ(records, after) != nil && len(unended(after)) == 0 {
-		for _, rec := range after[min(len(records), len(after)):] {
-			if strings.HasPrefix(rec.Subject, "ev.run.") {
-				faults = append(faults, fmt.Sprintf("end: record %d of %s came when every run had ended", rec.Sequence, rec.Subject))
-			}
-		}
+	if len(unended(records)) == 0 {
+		faults = append(faults, p.stillQuiet(records)...)
 	}
 	r.commits, r.effects, r.commands = len(records), len(effects), p.commands
 	for _, rec := range records {
@@ -372,6 +368,17 @@ func (p *people) judge(clocksRight bool) (faults []string, r result) {
 		p.keep(records)
 	}
 	return faults, r
+}
+
+// stillQuiet checks that nothing more has happened to the runs.
+func (p *people) stillQuiet(records []eventlog.Record) (faults []string) {
+	after := p.quiet()
+	for _, rec := range after[min(len(records), len(after)):] {
+		if strings.HasPrefix(rec.Subject, "ev.run.") {
+			faults = append(faults, fmt.Sprintf("end: record %d of %s came when every run had ended", rec.Sequence, rec.Subject))
+		}
+	}
+	return faults
 }
 
 // keep writes the log beside the logs of the processes, for who looks into it.
