@@ -67,3 +67,20 @@ func (d *Desk) report(method string, err error, failuresBefore int) {
 		d.logger.Warn("Slack does not answer as it should; cards wait, runs go on", "method", method, "error", err)
 	}
 }
+
+// over is when what an entry announced is certainly over; zero: nothing is under
+// way. Desks go by clocks of their own: a deadline that is further off than any
+// call may take is another clock's, and then it is counted from here on.
+func (d *Desk) over(e *entry) time.Time {
+	if e.card.GetDeadline() == nil {
+		return time.Time{}
+	}
+	stored, now := e.card.GetDeadline().AsTime(), d.cfg.Now()
+	if stored.Sub(now) <= d.cfg.Window {
+		return stored
+	}
+	if e.doubt.IsZero() {
+		e.doubt = now.Add(d.cfg.Window)
+	}
+	return e.doubt
+}

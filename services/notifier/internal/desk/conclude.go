@@ -61,7 +61,7 @@ func (d *Desk) conclude(ctx context.Context, t *track, _ card.View, e *entry) (t
 // ready is when something can be done for a message.
 func (d *Desk) ready(e *entry, channel string) time.Time {
 	if e.card.GetState() == commandv1.Card_STATE_PENDING && !e.unsent {
-		return latest(e.card.GetDeadline().AsTime(), e.look)
+		return latest(d.over(e), e.look)
 	}
 	return d.pace.free(slackapi.MethodPost, channel, d.cfg.Now())
 }

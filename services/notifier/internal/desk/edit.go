@@ -23,7 +23,7 @@ func (d *Desk) edit(ctx context.Context, t *track, v card.View, e *entry) (time.
 	now := d.cfg.Now()
 	m := t.fit(e, card.Render(v))
 	same := e.card.GetState() == commandv1.Card_STATE_POSTED && bytes.Equal(e.card.GetDigest(), m.Digest())
-	late := e.deadline() // until then an earlier edit may still land
+	late := d.lateEdits(e) // until then an earlier edit may still land
 	switch {
 	case same && (late.IsZero() || !t.story.State.Status.Ended()):
 		return time.Time{}, nil
@@ -36,15 +36,12 @@ func (d *Desk) edit(ctx context.Context, t *track, v card.View, e *entry) (time.
 	return d.change(ctx, t, e, m, late)
 }
 
-// deadline is until when earlier edits may still land; zero when all are over.
-func (e *entry) deadline() time.Time {
+// lateEdits is until when earlier edits may still land; zero when all are over.
+func (d *Desk) lateEdits(e *entry) time.Time {
 	if e.spared {
 		return e.floor
 	}
-	if e.card.GetDeadline() == nil {
-		return time.Time{}
-	}
-	return e.card.GetDeadline().AsTime()
+	return d.over(e)
 }
 
 // notBefore is when the card may be edited again.

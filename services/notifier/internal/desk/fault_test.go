@@ -195,6 +195,38 @@ func TestACrashBetweenPendingAndPosted(t *testing.T) {
 	}
 }
 
+// TestAClockAheadNeitherDoublesNorDelays: the desk that died went an hour ahead of
+// Slack's clock and of everybody's. What it announced counts for no longer than a
+// call may take, and its post is found where Slack's clock has put it.
+func TestAClockAheadNeitherDoublesNorDelays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dying := &meddler{Slack: w.api}
+	dying.post = func(ctx context.Context, o slackapi.Outgoing) (slackapi.Posted, error) {
+		_, err := w.api.Post(ctx, o)
+		must(t, err)
+		panic(crash{})
+	}
+	w.request(id, origin())
+	w.ahead = time.Hour
+	first := w.desk("a", dying)
+	w.ahead = 0
+	func() {
+		defer func() { _, _ = recover().(crash) }()
+		first.Step(t.Context())
+		first.Step(t.Context())
+	}()
+	w.stop(first)
+	if n := len(w.slack.AllMessages(sandbox.ChannelDeploys)); n != 1 {
+		t.Fatalf("%d messages were posted before the crash", n)
+	}
+	second := w.desk("b", nil)
+	w.succeed(id)
+	w.rest(second, 2*time.Minute)
+	w.oneCard(sandbox.ChannelDeploys, "✅ Succeeded")
+	w.settled(second, id)
+}
+
 func TestTwoDesksAtOncePostOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

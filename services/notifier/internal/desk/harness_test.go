@@ -69,7 +69,8 @@ type world struct {
 	api     *slackapi.Client
 	desks   []*desk.Desk
 	runs    map[string]run.State
-	user    string // who acts
+	user    string        // who acts
+	ahead   time.Duration // of the clock of desks that start from now on
 }
 
 func newWorld(t *testing.T) *world {
@@ -124,9 +125,11 @@ func (w *world) deskWith(name string, slack desk.Slack, logger *slog.Logger) *de
 	if slack == nil {
 		slack = w.api
 	}
+	ahead := w.ahead
+	now := func() time.Time { return w.clock.Now().Add(ahead) }
 	d := desk.New(desk.Config{
 		Writer: name, Identity: slackapi.Identity{Team: sandbox.TeamID, User: sandbox.BotUserID, Bot: sandbox.BotID},
-		Now: w.clock.Now, EditInterval: interval, Tick: tick, CallTimeout: 5 * time.Second, Window: window, LookInterval: look, FirstLook: firstLook,
+		Now: now, EditInterval: interval, Tick: tick, CallTimeout: 5 * time.Second, Window: window, LookInterval: look, FirstLook: firstLook,
 		CatchUp: 7 * 24 * time.Hour, Keep: 30 * 24 * time.Hour,
 	}, w.log, w.ledger, w.objects, w.board, slack, logger)
 	w.desks = append(w.desks, d)

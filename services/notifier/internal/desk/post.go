@@ -46,7 +46,7 @@ func (d *Desk) deliver(ctx context.Context, t *track, e *entry, l letter) (time.
 		return d.send(ctx, t, e, l)
 	}
 	now := d.cfg.Now()
-	if over := e.card.GetDeadline().AsTime(); now.Before(over) {
+	if over := d.over(e); now.Before(over) {
 		return over, nil // this desk's own earlier attempt, or another's
 	}
 	if e.looks < looksNeeded {
@@ -68,7 +68,7 @@ func (d *Desk) search(ctx context.Context, t *track, e *entry, l letter) (time.T
 	found := ""
 	err := d.call(ctx, t, method, "", func(ctx context.Context) (err error) {
 		found, err = d.slack.Find(ctx, slackapi.Search{
-			Channel: e.card.GetChannel(), Thread: l.thread, Oldest: d.attempted(e).Add(-lookBack), Author: d.cfg.Identity,
+			Channel: e.card.GetChannel(), Thread: l.thread, Oldest: d.attempted(t, e).Add(-lookBack), Author: d.cfg.Identity,
 			Marker: marker(e), File: l.file(e),
 		})
 		return err
@@ -94,10 +94,16 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// attempted is when the first of the entry's attempts may have been made.
-func (d *Desk) attempted(e *entry) time.Time {
+// attempted is when the first of the entry's attempts may have been made. The
+// clock that they were announced by may have been ahead: by another's, the run
+// began before, and its messages are not older than it.
+func (d *Desk) attempted(t *track, e *entry) time.Time {
 	span := d.cfg.Window + looksNeeded*d.cfg.LookInterval + lastPause
-	return e.card.GetDeadline().AsTime().Add(-d.cfg.Window - time.Duration(e.card.GetAmbiguous())*span)
+	began := e.card.GetDeadline().AsTime().Add(-d.cfg.Window - time.Duration(e.card.GetAmbiguous())*span)
+	if created := t.story.State.Created; !created.IsZero() && created.Before(began) {
+		return created
+	}
+	return began
 }
 
 func marker(e *entry) slackapi.Marker {

@@ -51,6 +51,9 @@ type entry struct {
 	// made: that of the edits before it.
 	floor  time.Time
 	spared bool // floor counts
+	// doubt replaces a stored deadline that a clock which was ahead has put too
+	// far off.
+	doubt time.Time
 }
 
 func (t *track) entry(ctx context.Context, l Ledger, name string) (*entry, error) {
