@@ -124,7 +124,7 @@ func newPeople(c *town, seed uint64) *people {
 
 // live does things until ctx ends.
 func (p *people) live(ctx context.Context) {
-	for n := 0; pause(ctx, time.Duration(100+p.dice.IntN(350))*time.Millisecond); n++ {
+	for n := 0; pause(ctx, time.Duration(50+p.dice.IntN(300))*time.Millisecond); n++ {
 		what := p.choose(n)
 		p.busy.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)

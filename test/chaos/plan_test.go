@@ -74,7 +74,7 @@ const (
 	// it left alone before and after.
 	wipeNeeds = 12 * time.Second
 	// between is the longest pause from one mishap to the next.
-	between = 2200 * time.Millisecond
+	between = 1500 * time.Millisecond
 )
 
 // bag says how often each kind is drawn.
