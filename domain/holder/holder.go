@@ -64,7 +64,7 @@ func Next(s run.State, fence uint64, now time.Time) Action {
 		return Execute{Step: at, Attempt: step.Attempts}
 	case s.Question != nil:
 		return question(&s, at, fence, now)
-	case step.Status == run.StepWaiting && now.Before(step.RetryAt):
+	case step.Status == run.StepWaiting && !step.Due(now):
 		return Wait{Until: step.RetryAt}
 	case step.Interrupted && s.Plan.GetSteps()[at].GetResume() == eventv1.Step_RESUME_PROBE:
 		return Probe{Step: at, Attempt: step.Attempts}

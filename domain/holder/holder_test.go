@@ -24,11 +24,17 @@ func TestNext(t *testing.T) {
 		"second step": {func(s *run.State) {
 			s.Steps[0].Status, s.Steps[1] = run.StepSucceeded, run.Step{Status: run.StepRunning, Attempts: 4}
 		}, Execute{1, 4}},
-		"ended":           {func(s *run.State) { s.Status, s.Claim = run.Failed, run.Claim{} }, Done{}},
-		"another's":       {func(s *run.State) { s.Claim.Fence = fence + 1 }, Lost{}},
-		"lapsed":          {func(s *run.State) { s.Claim = run.Claim{} }, Lost{}},
-		"retry later":     {func(s *run.State) { s.Steps[0].Status, s.Steps[0].RetryAt = run.StepWaiting, later }, Wait{later}},
-		"retry now":       {func(s *run.State) { s.Steps[0].Status, s.Steps[0].RetryAt = run.StepWaiting, now }, Commit{run.BeginAttempt{Fence: fence, Now: now}}},
+		"ended":       {func(s *run.State) { s.Status, s.Claim = run.Failed, run.Claim{} }, Done{}},
+		"another's":   {func(s *run.State) { s.Claim.Fence = fence + 1 }, Lost{}},
+		"lapsed":      {func(s *run.State) { s.Claim = run.Claim{} }, Lost{}},
+		"retry later": {func(s *run.State) { s.Steps[0].Status, s.Steps[0].RetryAt = run.StepWaiting, later }, Wait{later}},
+		"retry now":   {func(s *run.State) { s.Steps[0].Status, s.Steps[0].RetryAt = run.StepWaiting, now }, Commit{run.BeginAttempt{Fence: fence, Now: now}}},
+		"retry by a clock that was ahead": {func(s *run.State) {
+			s.Steps[0].Status, s.Steps[0].Finished, s.Steps[0].RetryAt = run.StepWaiting, now.Add(time.Hour), now.Add(time.Hour+time.Second)
+		}, Commit{run.BeginAttempt{Fence: fence, Now: now}}},
+		"retry by a clock that differs": {func(s *run.State) {
+			s.Steps[0].Status, s.Steps[0].Finished, s.Steps[0].RetryAt = run.StepWaiting, now.Add(time.Second), later
+		}, Wait{later}},
 		"probe":           {func(s *run.State) { s.Steps[0].Interrupted = true }, Probe{0, 1}},
 		"cancel waiting":  {func(s *run.State) { s.Cancel, s.Steps[0].Status, s.Steps[0].RetryAt = cancel, run.StepWaiting, later }, Commit{run.Stop{Fence: fence, Now: now}}},
 		"cancel at start": {func(s *run.State) { s.Cancel, s.Steps[0].Status = cancel, run.StepRunning }, Commit{run.FailStep{Fence: fence, Attempt: 1, Cause: eventv1.StepFailed_CAUSE_STOPPED, ExitCode: NoExit, Error: "stopped before it started", Now: now}}},

@@ -205,7 +205,7 @@ func beginAttempt(s State, c BeginAttempt) ([]*eventv1.Event, error) {
 	switch {
 	case step.Status == StepRunning:
 		return nil, nil
-	case step.Status == StepWaiting && c.Now.Before(step.RetryAt):
+	case step.Status == StepWaiting && !step.Due(c.Now):
 		return nil, refuse(ErrNotOpen, "step %s waits until %s", step.Name, step.RetryAt.UTC().Format(time.RFC3339))
 	case s.Question != nil && s.Question.Answer != eventv1.StepAnswered_ANSWER_REPEAT:
 		return nil, refuse(ErrNotOpen, "step %s waits for an answer", step.Name)

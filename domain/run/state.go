@@ -48,6 +48,16 @@ const (
 // Done tells whether the step never needs to run again.
 func (s StepStatus) Done() bool { return s == StepSucceeded || s == StepCarried }
 
+// clockDoubt is how far two clocks may differ before one of them must be wrong.
+const clockDoubt = time.Minute
+
+// Due tells whether a step that waits for its next attempt need not wait longer.
+// A failure that lies in the future was written by a clock that was ahead; its
+// delay is then not waited for, since nobody can tell how much of it is over.
+func (s *Step) Due(now time.Time) bool {
+	return !now.Before(s.RetryAt) || now.Add(clockDoubt).Before(s.Finished)
+}
+
 // Step is one step of a run.
 type Step struct {
 	Name        string

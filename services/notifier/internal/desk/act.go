@@ -56,7 +56,8 @@ func (d *Desk) attend(ctx context.Context, t *track) (time.Time, error) {
 	case commandv1.Card_STATE_UNDELIVERED:
 		return d.excuse(ctx, t, v, e)
 	case commandv1.Card_STATE_UNSPECIFIED:
-		if at := t.story.State.Created.Add(d.cfg.FirstLook); t.story.State.Status == run.Queued && d.cfg.Now().Before(at) {
+		at, now := t.story.State.Created.Add(d.cfg.FirstLook), d.cfg.Now()
+		if t.story.State.Status == run.Queued && now.Before(at) && at.Sub(now) <= d.cfg.FirstLook { // not by a clock that was ahead
 			return at, nil // most runs have started by then, and the next edit is seconds away
 		}
 	case commandv1.Card_STATE_PENDING:
