@@ -183,7 +183,7 @@ func (b *Board) Void(id string) bool {
 		return l.void()
 	}
 	s, ok := b.index.get(id)
-	return ok && s.Started == 0
+	return ok && s.Started() == 0
 }
 
 // Share says under which limits of its lane a run counts.
@@ -407,7 +407,7 @@ func (b *Board) started(id string) bool {
 		return !l.State.Started.IsZero()
 	}
 	s, ok := b.index.get(id)
-	return ok && s.Started != 0
+	return ok && s.Started() != 0
 }
 
 func (ln *Lane) slot(id string) (uint64, bool) {

@@ -271,8 +271,8 @@ func TestEndedRunsStayFindable(t *testing.T) {
 		t.Errorf("found %q, %v", id, err)
 	}
 	s, ok := w.board.Summary(first)
-	if !ok || s.Status != run.Cancelled || s.Version.Value() != "v0" {
-		t.Errorf("summary %+v", s)
+	if !ok || s.Status() != run.Cancelled || s.Version() != "v0" {
+		t.Errorf("summary of %q: %s, %s", s.ID(), s.Status(), s.Version())
 	}
 }
 

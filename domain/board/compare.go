@@ -36,17 +36,17 @@ func Compare(a, b *Board, limit int) []string {
 			say("run %s is quarantined in one fold only", id)
 		}
 	}
-	for i := range a.index.summaries {
-		x := &a.index.summaries[i]
-		y, ok := b.index.get(x.ID)
+	a.Summaries(func(x Summary) bool {
+		y, ok := b.index.get(x.ID())
 		switch {
-		case !ok && x.Sequence > b.sequence:
+		case !ok && x.Sequence() > b.sequence:
 		case !ok:
-			say("ended run %s is missing in the refold", x.ID)
-		case !sameSummary(*x, *y):
-			say("ended run %s differs", x.ID)
+			say("ended run %s is missing in the refold", x.ID())
+		case !x.same(y):
+			say("ended run %s differs", x.ID())
 		}
-	}
+		return len(out) < limit
+	})
 	for name, x := range a.lanes {
 		y, ok := b.lanes[name]
 		if ok && x.State.Sequence == y.State.Sequence && !sameLane(x.State, y.State) {
@@ -74,11 +74,6 @@ func sameLane(a, b lane.State) bool {
 	})
 	a.Holds, b.Holds, a.Change.By, b.Change.By = nil, nil, nil, nil
 	return sameHolds && reflect.DeepEqual(a, b)
-}
-
-func sameSummary(a, b Summary) bool {
-	a.next, b.next = 0, 0
-	return a == b
 }
 
 // sameState compares field by field; protobuf messages by their meaning.

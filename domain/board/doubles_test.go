@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
@@ -84,6 +86,26 @@ func (f *floor) read(i, commits int) {
 			r.board.FoldRun(rec.run, uint64(r.read), rec.commit) //nolint:gosec // small
 		}
 	}
+	if rapid.IntRange(0, 3).Draw(f.t, "restart") == 0 {
+		r.board = rewritten(f.t, r.board)
+	}
+}
+
+// rewritten is a board that was written down and read again: nobody can tell.
+func rewritten(t *rapid.T, b *board.Board) *board.Board {
+	var segments []*board.Segment
+	for _, s := range b.Segments() {
+		again, err := board.DecodeSegment(s.Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		segments = append(segments, again)
+	}
+	again := board.FromImage(b.Image(), segments)
+	if diff := cmp.Diff(b.Image(), again.Image(), protocmp.Transform()); diff != "" {
+		t.Fatalf("an image of an image differs: %s", diff)
+	}
+	return again
 }
 
 // do decides on a run as it is in the log.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unique"
 
 	"github.com/slipway-hq/slipway/domain/run"
 )
@@ -25,67 +24,85 @@ var (
 	ErrShortPrefix = fmt.Errorf("an id needs at least %d characters after its d- or j-", MinPrefix)
 )
 
-// Summary is an ended run: what lists show. The rest is in the log.
-type Summary struct {
-	ID          string
-	Service     unique.Handle[string]
-	Environment unique.Handle[string]
-	Version     unique.Handle[string]
-	Requester   unique.Handle[string]
-	Lane        unique.Handle[string]
-	Namespace   unique.Handle[string]
-	Job         unique.Handle[string]
-	// Arguments are the parameters, as Arguments writes them.
-	Arguments unique.Handle[string]
-	// Source is the webhook or schedule that asked; Into the run that executed.
-	Source     unique.Handle[string]
-	Into       string
-	Restricted bool
-	Reason     string
-	Created    int64 // Unix ms
-	Started    int64
-	Finished   int64
-	Sequence   uint64
-	Request    uint64 // sequence of the first commit
-	Status     run.Status
-	next       int32 // the next summary whose id begins alike, -1 for none
-}
-
-// index finds ended runs by id or prefix: one map entry and one summary per
-// run, so that a million of them stay affordable.
+// index finds ended runs by id or prefix, in the order in which they ended: one
+// row and one map entry without a pointer per run, so that a million of them
+// cost little memory and the garbage collector nothing.
 type index struct {
-	heads     map[string]int32 // first MinPrefix characters → newest summary
-	summaries []Summary
+	heads    map[uint32]int32 // beginning of the id, see keyOf → newest row
+	segments []*segment       // all full but the last
+	count    int
+	terms    map[string]uint32 // of the last segment
 }
 
-func newIndex() index { return index{heads: map[string]int32{}} }
+func newIndex() index { return index{heads: map[uint32]int32{}} }
 
+// bucket is what ids in memory are found by.
 func bucket(id string) string {
 	_, rest, _ := strings.Cut(id, "-")
 	return rest[:min(MinPrefix, len(rest))]
 }
 
+// row returns the row with a number, and its segment.
+func (x *index) row(i int32) (*segment, *row) {
+	s := x.segments[i>>segmentBits]
+	return s, &s.rows[i&(SegmentRuns-1)]
+}
+
 func (x *index) add(l *Live) {
 	s := &l.State
-	key := bucket(s.ID)
+	x.append(row{
+		created: millis(s.Created), started: millis(s.Started), finished: millis(s.Finished),
+		sequence: s.Sequence, request: l.Request, status: s.Status, restricted: s.Plan.GetRestricted(),
+	}, s.ID, [terms]string{
+		termService: s.Service, termEnvironment: s.Environment, termVersion: s.Version, termRequester: Requester(s), termLane: s.Plan.GetLane(),
+		termNamespace: s.Namespace, termJob: s.Job, termArguments: Arguments(s.Parameters), termSource: s.Origin.GetSource(),
+		termInto: s.MergedInto, termReason: s.Reason,
+	})
+}
+
+// append adds a row at the end.
+func (x *index) append(r row, id string, words [terms]string) {
+	if x.count&(SegmentRuns-1) == 0 {
+		x.segments = append(x.segments, &segment{})
+		x.terms = map[string]uint32{}
+	}
+	tail := x.segments[len(x.segments)-1]
+	for i, word := range words {
+		r.terms[i] = x.term(tail, word)
+	}
+	if body, kind, ok := pack(id); ok {
+		r.id, r.kind = body, kind
+	} else {
+		r.odd = x.term(tail, id)
+	}
+	key := keyOf(id)
 	next, ok := x.heads[key]
 	if !ok {
 		next = -1
 	}
-	x.summaries = append(x.summaries, Summary{
-		ID: s.ID, Service: unique.Make(s.Service), Environment: unique.Make(s.Environment), Version: unique.Make(s.Version),
-		Requester: unique.Make(Requester(s)), Lane: unique.Make(s.Plan.GetLane()), Reason: s.Reason,
-		Namespace: unique.Make(s.Namespace), Job: unique.Make(s.Job), Arguments: unique.Make(Arguments(s.Parameters)),
-		Source: unique.Make(s.Origin.GetSource()), Into: s.MergedInto, Restricted: s.Plan.GetRestricted(),
-		Created: millis(s.Created), Started: millis(s.Started), Finished: millis(s.Finished),
-		Sequence: s.Sequence, Request: l.Request, Status: s.Status, next: next,
-	})
-	x.heads[key] = int32(len(x.summaries) - 1) //nolint:gosec // a process never holds 2^31 runs
+	r.next = next
+	tail.rows = append(tail.rows, r)
+	x.heads[key] = int32(x.count) //nolint:gosec // a process never holds 2^31 runs
+	x.count++
+}
+
+// term is the number of a text in the last segment.
+func (x *index) term(tail *segment, text string) uint32 {
+	n, ok := x.terms[text]
+	if !ok {
+		n = uint32(len(tail.words)) //nolint:gosec // at most one per field of a segment's runs
+		tail.words = append(tail.words, text)
+		x.terms[text] = n
+	}
+	return n
 }
 
 // Arguments writes parameters as one text, in order of their names, from which
 // ParseArguments reads them again.
 func Arguments(parameters map[string]string) string {
+	if len(parameters) == 0 {
+		return ""
+	}
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(parameters)) {
 		fmt.Fprintf(&b, "%s=%s\x00", k, parameters[k])
@@ -118,15 +135,16 @@ func (x *index) has(id string) bool {
 	return ok
 }
 
-func (x *index) get(id string) (*Summary, bool) {
-	i, ok := x.heads[bucket(id)]
-	for ok && i >= 0 {
-		if x.summaries[i].ID == id {
-			return &x.summaries[i], true
+func (x *index) get(id string) (Summary, bool) {
+	body, kind, packed := pack(id)
+	for i, ok := x.heads[keyOf(id)]; ok && i >= 0; {
+		s, r := x.row(i)
+		if packed && r.kind == kind && r.id == body || !packed && r.kind == 0 && s.words[r.odd] == id {
+			return Summary{s, r}, true
 		}
-		i = x.summaries[i].next
+		i = r.next
 	}
-	return nil, false
+	return Summary{}, false
 }
 
 // Find returns the full id of the one run that begins with prefix. "d-" or
@@ -161,10 +179,12 @@ func (b *Board) Find(prefix string) (string, error) {
 }
 
 // alike calls f with every known id whose characters after the kind begin with
-// key.
+// key, and perhaps with a few more.
 func (b *Board) alike(key string, f func(id string)) {
-	for i, ok := b.index.heads[key]; ok && i >= 0; i = b.index.summaries[i].next {
-		f(b.index.summaries[i].ID)
+	for i, ok := b.index.heads[keyOf("-"+key)]; ok && i >= 0; {
+		s, r := b.index.row(i)
+		f(Summary{s, r}.ID())
+		i = r.next
 	}
 	for _, id := range b.near[key] {
 		f(id)
@@ -192,19 +212,21 @@ func (b *Board) Short(id string) string {
 }
 
 // Summaries calls f with every ended run, newest end first, until it returns false.
-func (b *Board) Summaries(f func(*Summary) bool) {
-	for i := len(b.index.summaries) - 1; i >= 0; i-- {
-		if !f(&b.index.summaries[i]) {
-			return
+func (b *Board) Summaries(f func(Summary) bool) {
+	for _, s := range slices.Backward(b.index.segments) {
+		for i := range slices.Backward(s.rows) {
+			if !f(Summary{s, &s.rows[i]}) {
+				return
+			}
 		}
 	}
 }
 
 // Summary returns an ended run's summary.
-func (b *Board) Summary(id string) (*Summary, bool) { return b.index.get(id) }
+func (b *Board) Summary(id string) (Summary, bool) { return b.index.get(id) }
 
 // EndedCount is how many ended runs are known.
-func (b *Board) EndedCount() int { return len(b.index.summaries) }
+func (b *Board) EndedCount() int { return b.index.count }
 
 // Requester names who asked, for people and tools: a Slack user id, "api:NAME",
 // or what stands behind a webhook or a schedule.
@@ -212,7 +234,7 @@ func Requester(s *run.State) string { return Who(s.Requester) }
 
 // Count is how many runs are known, ended ones included.
 func (b *Board) Count() int {
-	n := len(b.index.summaries)
+	n := b.index.count
 	for _, l := range b.live {
 		if !l.State.Status.Ended() {
 			n++

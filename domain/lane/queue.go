@@ -178,6 +178,32 @@ func (q *Queue) Equal(key string) string {
 // At returns the unit at a place.
 func (q *Queue) At(i int) Unit { return *q.units[i] }
 
+// Waiting is a queue written down.
+type Waiting struct {
+	Candidates []Candidate // by age
+	Clock      time.Time
+	Last       uint64
+}
+
+// Image writes the queue down.
+func (q *Queue) Image() Waiting {
+	w := Waiting{Clock: q.clock, Last: q.last}
+	for _, u := range q.units {
+		w.Candidates = append(w.Candidates, u.Members...)
+	}
+	slices.SortFunc(w.Candidates, func(a, b Candidate) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	return w
+}
+
+// QueueOf is the queue that Image wrote down.
+func QueueOf(w Waiting) Queue {
+	q := Queue{clock: w.Clock, last: w.Last}
+	for _, c := range w.Candidates {
+		q.Add(c)
+	}
+	return q
+}
+
 // Add puts a run in; one that is there already changes nothing.
 func (q *Queue) Add(c Candidate) {
 	if q.byRun == nil {

@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+
+	"github.com/slipway-hq/slipway/internal/eventlog"
 )
 
 // chunkBits is how many sequences one chunk of gaps knows: 8 KiB of memory for
@@ -66,6 +68,14 @@ func (g *gaps) explain(at uint64) {
 	c[(at>>wordBits)%uint64(len(c))] &^= 1 << (at % (1 << wordBits))
 	if *c == (chunk{}) {
 		delete(g.chunks, at>>chunkBits)
+	}
+}
+
+// attributeTo explains what is missing between the end of a chain and the record
+// that should follow it, when that is just what the versions lack.
+func (g *gaps) attributeTo(end eventlog.Position, next eventlog.Record) {
+	if version := next.Commit.GetVersion(); version > end.Version+1 {
+		g.attribute(end.Sequence, next.Sequence, version-end.Version-1)
 	}
 }
 

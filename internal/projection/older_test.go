@@ -63,8 +63,8 @@ func TestTheLogOfAnOlderVersionIsRead(t *testing.T) {
 	}
 	outcomes := map[run.Status]int{}
 	p.Read(func(b *board.Board) {
-		b.Summaries(func(s *board.Summary) bool {
-			outcomes[s.Status]++
+		b.Summaries(func(s board.Summary) bool {
+			outcomes[s.Status()]++
 			return true
 		})
 		b.Each(func(l *board.Live) {

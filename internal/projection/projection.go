@@ -38,8 +38,10 @@ type Projection struct {
 	board   *board.Board
 	chains  map[string]eventlog.Position // of subjects that can still change
 	follows uint64                       // sequence of the last record followed
-	gaps    gaps                         // sequences up to follows that had no record
-	broken  map[string]string            // subjects that are neither a run's nor a named lane's, with what is wrong
+	last    eventlog.Record              // that one; zero after Resume, which knows its hash
+	hash    []byte
+	gaps    gaps              // sequences up to follows that had no record
+	broken  map[string]string // subjects that are neither a run's nor a named lane's, with what is wrong
 
 	watchers  watchers
 	observers []func(Change)
@@ -102,7 +104,7 @@ func (p *Projection) Apply(rec eventlog.Record) {
 		p.gaps.miss(p.follows+1, rec.Sequence-1)
 	}
 	change := p.fold(rec)
-	p.follows = rec.Sequence
+	p.follows, p.last = rec.Sequence, rec
 	observers := p.observers
 	p.mu.Unlock()
 	for _, observe := range observers {
@@ -165,16 +167,21 @@ func (p *Projection) foldLane(rec eventlog.Record, broken error) string {
 		p.board.FoldLane(rec.Sequence, rec.Commit)
 		return laneOf(rec.Commit)
 	}
+	return p.quarantineLane(rec.Subject, broken.Error())
+}
+
+// quarantineLane returns the lane's name, if it is known by now.
+func (p *Projection) quarantineLane(subject, why string) string {
 	name := ""
 	p.board.Lanes(func(ln *board.Lane) {
-		if topology.LaneSubject(ln.Name) == rec.Subject {
+		if topology.LaneSubject(ln.Name) == subject {
 			name = ln.Name
 		}
 	})
 	if name == "" {
-		p.broken[rec.Subject] = broken.Error()
+		p.broken[subject] = why
 	}
-	p.board.QuarantineLane(name, broken.Error())
+	p.board.QuarantineLane(name, why)
 	return name
 }
 
@@ -193,9 +200,7 @@ func laneOf(c *eventv1.Commit) string {
 func (p *Projection) verify(rec eventlog.Record) error {
 	at := p.chains[rec.Subject]
 	if err := at.Verify(rec); err != nil {
-		if lost := rec.Commit.GetVersion() - at.Version - 1; rec.Commit.GetVersion() > at.Version+1 {
-			p.gaps.attribute(at.Sequence, rec.Sequence, lost)
-		}
+		p.gaps.attributeTo(at, rec)
 		return err
 	}
 	p.chains[rec.Subject] = rec.Position()

@@ -17,6 +17,7 @@ import (
 	"github.com/slipway-hq/slipway/internal/eventlog"
 	"github.com/slipway-hq/slipway/internal/lease"
 	"github.com/slipway-hq/slipway/internal/projection"
+	"github.com/slipway-hq/slipway/internal/snapshot"
 	"github.com/slipway-hq/slipway/services/notifier/internal/desk"
 	"github.com/slipway-hq/slipway/services/notifier/internal/slackapi"
 )
@@ -96,7 +97,10 @@ func (n *Notifier) observe(c projection.Change) {
 func (n *Notifier) Run(ctx context.Context, ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if n.deps.Projection == nil {
-		group.Go(func() error { return n.projection.Run(ctx, func() {}) })
+		group.Go(func() error {
+			n.resume(ctx)
+			return n.projection.Run(ctx, func() {})
+		})
 	}
 	group.Go(func() error {
 		select {
@@ -114,6 +118,21 @@ func (n *Notifier) Run(ctx context.Context, ready func()) error {
 		return fmt.Errorf("notifier: %w", err)
 	}
 	return nil
+}
+
+// snapshotWait bounds the reading of a snapshot.
+const snapshotWait = time.Minute
+
+// resume begins with the newest snapshot, unless there is none for this log.
+func (n *Notifier) resume(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, snapshotWait)
+	defer cancel()
+	switch at, err := snapshot.NewStore(n.js, n.deps.Log).Resume(ctx, n.projection); {
+	case err == nil:
+		n.deps.Logger.Info("snapshot read", "sequence", at)
+	case !errors.Is(err, snapshot.ErrNone):
+		n.deps.Logger.Warn("snapshot not usable, the whole log is folded", "error", err)
+	}
 }
 
 // serve works until ctx ends, whatever happens to Slack and NATS meanwhile.

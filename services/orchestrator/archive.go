@@ -131,8 +131,8 @@ func (o *Orchestrator) finished(run string) (at time.Time, ended bool) {
 		if l, ok := b.Live(run); ok && !l.State.Status.Ended() {
 			return
 		}
-		if s, ok := b.Summary(run); ok && s.Finished > 0 {
-			at, ended = time.UnixMilli(s.Finished), true
+		if s, ok := b.Summary(run); ok && s.Finished() > 0 {
+			at, ended = time.UnixMilli(s.Finished()), true
 		}
 	})
 	return at, ended

@@ -88,19 +88,21 @@ func apiStep(s *run.State, i int) *apiv1.Step {
 
 // endedRun is what the index still knows of an ended run; its steps are in the
 // log.
-func endedRun(b *board.Board, s *board.Summary) *apiv1.Run {
+func endedRun(b *board.Board, s board.Summary) *apiv1.Run {
 	return &apiv1.Run{
-		Id: s.ID, ShortId: b.Short(s.ID), Kind: kindOf(s.ID),
-		Service: s.Service.Value(), Environment: s.Environment.Value(), Version: s.Version.Value(),
-		Status: runStatus[s.Status], Reason: s.Reason, Lane: s.Lane.Value(), Requester: s.Requester.Value(),
-		Created: stampMillis(s.Created), Started: stampMillis(s.Started), Finished: stampMillis(s.Finished), Sequence: s.Sequence,
-		Namespace: s.Namespace.Value(), Job: s.Job.Value(), Parameters: board.ParseArguments(s.Arguments.Value()), MergedInto: s.Into,
-		Source: s.Source.Value(), Restricted: s.Restricted,
+		Id: s.ID(), ShortId: b.Short(s.ID()), Kind: kindOf(s.ID()),
+		Service: s.Service(), Environment: s.Environment(), Version: s.Version(),
+		Status: runStatus[s.Status()], Reason: s.Reason(), Lane: s.Lane(), Requester: s.Requester(),
+		Created: stampMillis(s.Created()), Started: stampMillis(s.Started()), Finished: stampMillis(s.Finished()), Sequence: s.Sequence(),
+		Namespace: s.Namespace(), Job: s.Job(), Parameters: board.ParseArguments(s.Arguments()), MergedInto: s.Into(),
+		Source: s.Source(), Restricted: s.Restricted(),
 	}
 }
 
-func kindOf(id string) string {
-	if strings.HasPrefix(id, "j-") {
+func kindOf(id string) string { return kindWord(strings.HasPrefix(id, "j-")) }
+
+func kindWord(job bool) string {
+	if job {
 		return "job"
 	}
 	return "deployment"

@@ -164,7 +164,7 @@ func (o *Orchestrator) carried() map[string]bool {
 func (o *Orchestrator) endedBefore(run string, limit time.Time) (yes bool) {
 	o.proj.Read(func(b *board.Board) {
 		if s, ok := b.Summary(run); ok {
-			yes = s.Finished < limit.UnixMilli()
+			yes = s.Finished() < limit.UnixMilli()
 		}
 	})
 	return yes

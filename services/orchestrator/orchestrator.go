@@ -73,6 +73,7 @@ type Orchestrator struct {
 	adopted    atomic.Pointer[adopted]
 	refused    atomic.Pointer[configfile.Problems] // of the file, when it is not the one in force
 	handlers   map[string]http.Handler
+	resumed    atomic.Pointer[resumed]
 	logs       *runlog.Logs
 	aged       aged            // of the janitor alone
 	keeper     topology.Keeper // of the janitor alone
@@ -176,7 +177,10 @@ func poke(ch chan<- struct{}) {
 func (o *Orchestrator) Run(ctx context.Context, ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	folded := make(chan struct{})
-	group.Go(func() error { return o.proj.Run(ctx, func() { close(folded) }) })
+	group.Go(func() error {
+		o.resume(ctx)
+		return o.proj.Run(ctx, func() { close(folded) })
+	})
 	group.Go(func() error { return o.watch.Run(ctx) })
 	group.Go(func() error {
 		select {
@@ -193,6 +197,7 @@ func (o *Orchestrator) Run(ctx context.Context, ready func()) error {
 		group.Go(func() error { return o.intake.queries(ctx) })
 		group.Go(func() error { return o.janitor(ctx) })
 		group.Go(func() error { return o.archivist(ctx) })
+		group.Go(func() error { return o.snapshots(ctx) })
 		if o.cfg.File != "" {
 			group.Go(func() error { return configfile.Watch(ctx, o.cfg.File, o.changed(ctx)) })
 		}

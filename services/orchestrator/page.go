@@ -18,7 +18,7 @@ type page struct {
 type pageItem struct {
 	request uint64
 	live    *board.Live
-	ended   *board.Summary
+	ended   board.Summary
 }
 
 // show is for what the page has in the end, not for all that were ever in it.

@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 	"github.com/slipway-hq/slipway/internal/eventlog"
 	"github.com/slipway-hq/slipway/internal/eventlog/memlog"
 	"github.com/slipway-hq/slipway/internal/projection"
+	"github.com/slipway-hq/slipway/internal/snapshot"
 	"github.com/slipway-hq/slipway/internal/topology"
 )
 
@@ -528,6 +530,31 @@ func (s *sim) judge() {
 	s.broken = append(s.broken, audit.Check(s.records(), s.told)...)
 	for _, r := range s.replicas {
 		s.replayed(r)
+	}
+	s.resumed()
+}
+
+// resumed starts a fold from what another wrote down half way, and compares.
+func (s *sim) resumed() {
+	records := s.records()
+	cut := int(s.seed % uint64(len(records)+1)) //nolint:gosec // small
+	whole, half := projection.New(nil, nil), projection.New(nil, nil)
+	for i, rec := range records {
+		whole.Apply(rec)
+		if i < cut {
+			half.Apply(rec)
+		}
+	}
+	resumed, err := snapshot.Copy(half)
+	if err != nil {
+		s.broken = append(s.broken, "snapshot: "+err.Error())
+		return
+	}
+	for _, rec := range records[cut:] {
+		resumed.Apply(rec)
+	}
+	if !bytes.Equal(snapshot.Bytes(whole), snapshot.Bytes(resumed)) {
+		s.broken = append(s.broken, fmt.Sprintf("snapshot: the fold that went on after record %d of %d differs", cut, len(records)))
 	}
 }
 

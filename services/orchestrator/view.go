@@ -139,9 +139,11 @@ func (v *view) list(req *apiv1.ListRunsRequest) (out []*apiv1.Run, next string, 
 			}
 		})
 		if !req.GetActive() {
-			b.Summaries(func(s *board.Summary) bool {
-				if _, live := b.Live(s.ID); !live && s.Request < before && page.wants(s.Request) && matchesSummary(s, req) {
-					page.add(pageItem{request: s.Request, ended: s})
+			b.Summaries(func(s board.Summary) bool {
+				if s.Request() < before && page.wants(s.Request()) && matchesSummary(s, req) {
+					if _, live := b.Live(s.ID()); !live {
+						page.add(pageItem{request: s.Request(), ended: s})
+					}
 				}
 				return true
 			})
@@ -172,14 +174,14 @@ func matches(l *board.Live, q *apiv1.ListRunsRequest) bool {
 }
 
 // matchesSummary is matches for what the index knows.
-func matchesSummary(s *board.Summary, q *apiv1.ListRunsRequest) bool {
-	return among(q.GetService(), s.Service.Value()) && among(q.GetEnvironment(), s.Environment.Value()) &&
-		among(q.GetNamespace(), s.Namespace.Value()) && among(q.GetJob(), s.Job.Value()) && among(q.GetKind(), kindOf(s.ID)) &&
-		among(q.GetRequester(), s.Requester.Value()) && among(q.GetLane(), s.Lane.Value()) &&
-		(!q.GetExecuted() || s.Status != run.Merged) &&
-		(len(q.GetStatuses()) == 0 || slices.Contains(q.GetStatuses(), runStatus[s.Status])) &&
-		within(q, time.UnixMilli(s.Created)) &&
-		(len(q.GetParameters()) == 0 || holds(board.ParseArguments(s.Arguments.Value()), q.GetParameters()))
+func matchesSummary(s board.Summary, q *apiv1.ListRunsRequest) bool {
+	return among(q.GetService(), s.Service()) && among(q.GetEnvironment(), s.Environment()) &&
+		among(q.GetNamespace(), s.Namespace()) && among(q.GetJob(), s.Job()) && among(q.GetKind(), kindWord(s.IsJob())) &&
+		among(q.GetRequester(), s.Requester()) && among(q.GetLane(), s.Lane()) &&
+		(!q.GetExecuted() || s.Status() != run.Merged) &&
+		(len(q.GetStatuses()) == 0 || slices.Contains(q.GetStatuses(), runStatus[s.Status()])) &&
+		within(q, time.UnixMilli(s.Created())) &&
+		(len(q.GetParameters()) == 0 || holds(board.ParseArguments(s.Arguments()), q.GetParameters()))
 }
 
 // among: an empty wish fits everything.

@@ -78,7 +78,7 @@ func (d *Desk) learn(ctx context.Context, t *track, id string) error {
 			if l, ok := b.Live(id); ok {
 				j.wanted = max(j.wanted, l.State.Sequence)
 			} else if s, ok := b.Summary(id); ok {
-				j.wanted = max(j.wanted, s.Sequence)
+				j.wanted = max(j.wanted, s.Sequence())
 			}
 		})
 	} else if j.leader.After >= j.wanted {

@@ -33,12 +33,12 @@ func (d *Desk) TakeOver(ctx context.Context) error {
 				found[l.State.ID] = l.State.Sequence
 			}
 		})
-		b.Summaries(func(s *board.Summary) bool {
-			if s.Finished <= oldest.UnixMilli() {
+		b.Summaries(func(s board.Summary) bool {
+			if s.Finished() <= oldest.UnixMilli() {
 				return false // those before it ended earlier
 			}
-			if !known[s.ID] && mayShow(s) {
-				found[s.ID] = s.Sequence // the log says where its card goes
+			if !known[s.ID()] && mayShow(s) {
+				found[s.ID()] = s.Sequence() // the log says where its card goes
 			}
 			return true
 		})
@@ -56,11 +56,11 @@ func (d *Desk) TakeOver(ctx context.Context) error {
 
 // mayShow tells whether an ended run may have something to show. A job may, who-
 // or whatever asked for it.
-func mayShow(s *board.Summary) bool {
-	if s.Job.Value() != "" {
+func mayShow(s board.Summary) bool {
+	if s.Job() != "" {
 		return true
 	}
-	return s.Status != run.Refused && !strings.HasPrefix(s.Requester.Value(), requesterAPI)
+	return s.Status() != run.Refused && !strings.HasPrefix(s.Requester(), requesterAPI)
 }
 
 // maxForget bounds one Clean; the next one goes on.
