@@ -111,6 +111,14 @@ func lock(path string) (unlock func(), err error) {
 	return func() { _ = file.Close() }, nil
 }
 
+// TestControlPlaneIsBuilt builds it and no more: CI does that beside everything
+// else, long before it is needed.
+func TestControlPlaneIsBuilt(t *testing.T) {
+	if _, err := build(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // newCluster starts a control plane that ends with the test.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
@@ -138,7 +146,8 @@ func newCluster(t *testing.T) *cluster {
 	c.run(t, "controllers", "--kubeconfig", c.config, "--leader-elect=false", "--secure-port=0",
 		"--service-account-private-key-file", c.path("sa.key"), "--root-ca-file", c.path("apiserver.crt"),
 		"--kube-api-qps", "200", "--kube-api-burst", "400", "--controllers", "*,-node-lifecycle-controller,-taint-eviction-controller")
-	c.run(t, "fakelet", "--kubeconfig", c.config, "--nodes", "3")
+	c.run(t, "scheduler", "--kubeconfig", c.config, "--leader-elect=false", "--secure-port=0", "--kube-api-qps", "200", "--kube-api-burst", "400")
+	c.run(t, "fakelet", "--kubeconfig", c.config, "--nodes", "3", "--bind=false")
 	c.eventually(t, "the default account", func() bool { _, err := c.try("get", "serviceaccount", "default"); return err == nil })
 	return c
 }

@@ -49,7 +49,9 @@ func TestManifestsBecomeReady(t *testing.T) {
 		}
 	})
 	t.Run("a privileged pod is turned away", c.privileged)
+	t.Run("spread over machines", c.spread)
 	t.Run("one disruption at a time", c.disruptions)
+	t.Run("two NATS servers are not evicted at once", c.evictions)
 	t.Run("a rolling update ends", c.rolls)
 	t.Run("a broken version replaces nothing", c.broken)
 	t.Run("only the arrows of the picture", c.arrows)
@@ -215,6 +217,58 @@ func (c *cluster) disruptions(t *testing.T) {
 			t.Errorf("%s: %+v", b.Metadata.Name, s)
 		}
 	}
+}
+
+// spread: upstream's scheduler puts each kind of pod on as many machines as there
+// are, although they are in no zone, and two NATS servers never on one.
+func (c *cluster) spread(t *testing.T) {
+	for _, w := range workloads {
+		_, name, _ := strings.Cut(w.name, "/")
+		label := named + "=" + strings.TrimPrefix(name, "slipway-")
+		on := strings.Fields(c.kubectl(t, "-n", "slipway", "get", "pods", "-l", label, "-o", "jsonpath={.items[*].spec.nodeName}"))
+		slices.Sort(on)
+		if !slices.Equal(on, []string{"fake-0", "fake-1", "fake-2"}) {
+			t.Errorf("%s is on %v", w.name, on)
+		}
+	}
+	c.kubectl(t, "cordon", "fake-2")
+	c.kubectl(t, "-n", "slipway", "delete", "pod", "-l", "app.kubernetes.io/name=nats", "--field-selector=spec.nodeName=fake-2", "--wait=false")
+	c.eventually(t, "a NATS server that finds no machine of its own", func() bool {
+		return strings.Contains(c.kubectl(t, "-n", "slipway", "get", "events", "-o", "jsonpath={.items[*].message}"), "didn't match pod topology spread constraints")
+	})
+	c.kubectl(t, "uncordon", "fake-2")
+	c.kubectl(t, "-n", "slipway", "rollout", "status", "statefulset/slipway-nats", "--timeout=120s")
+}
+
+// evictions drains two machines as an operator would: the second one has to wait
+// while the NATS server of the first one is not ready again.
+func (c *cluster) evictions(t *testing.T) {
+	evict := func(pod string) error {
+		body := filepath.Join(t.TempDir(), "eviction.json")
+		text := fmt.Sprintf(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":%q,"namespace":"slipway"}}`, pod)
+		if err := os.WriteFile(body, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := c.try("create", "--raw", "/api/v1/namespaces/slipway/pods/"+pod+"/eviction", "-f", body)
+		return err
+	}
+	node := c.kubectl(t, "-n", "slipway", "get", "pod", "slipway-nats-0", "-o", "jsonpath={.spec.nodeName}")
+	c.kubectl(t, "cordon", node) // the one that goes finds no place
+	if err := evict("slipway-nats-0"); err != nil {
+		t.Errorf("the first: %v", err)
+	}
+	if err := evict("slipway-nats-1"); err == nil || !strings.Contains(err.Error(), "disruption budget") {
+		t.Errorf("the second: %v", err)
+	}
+	c.kubectl(t, "uncordon", node)
+	c.kubectl(t, "-n", "slipway", "rollout", "status", "statefulset/slipway-nats", "--timeout=120s")
+	c.eventually(t, "room in the budget", func() bool {
+		return c.kubectl(t, "-n", "slipway", "get", "pdb", "slipway-nats", "-o", "jsonpath={.status.disruptionsAllowed}") == "1"
+	})
+	if err := evict("slipway-nats-1"); err != nil {
+		t.Errorf("the second, when the first is back: %v", err)
+	}
+	c.kubectl(t, "-n", "slipway", "rollout", "status", "statefulset/slipway-nats", "--timeout=120s")
 }
 
 func (c *cluster) rolls(t *testing.T) {
