@@ -32,6 +32,9 @@ WORLDS  ?= 3
 MINUTES ?= 1
 REPORT  ?=
 
+# Which tests of test-kube to run; empty: all, and those of the images.
+TESTS ?=
+
 # Where build also writes container images; empty: none.
 IMAGES ?=
 
@@ -60,15 +63,19 @@ race: ## Run the concurrent packages under the race detector
 
 e2e: ## Run real processes from Slack request to deployed service, kill -9 included
 	$(GOTEST) -count=1 -timeout=20m $(WHOLE)
+ifndef APART
 	$(GOTEST) -count=1 $(LOAD)
+endif
 
 browser: ## Drive the sandbox page in headless Chromium, which is installed when missing
 	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium fonts-liberation fonts-noto-color-emoji; }
 	$(GOTEST) -count=1 -timeout=10m -tags=browser ./test/browser/...
 
 test-kube: ## Apply deploy/k8s to a real API server, which the first run builds (6 minutes), and test images
-	cd test/kube && GOWORK=off go test -count=1 -timeout=30m .
-	cd deploy/image && GOWORK=off go test -count=1 .
+	cd test/kube && GOWORK=off $(GOTEST) -count=1 -timeout=30m -run='$(TESTS)' .
+ifndef TESTS
+	cd deploy/image && GOWORK=off $(GOTEST) -count=1 .
+endif
 
 bench: ## Measure throughput, latency, recovery and memory against the floor
 	go run ./test/bench
