@@ -91,11 +91,16 @@ func Options(name string, log *slog.Logger) []nats.Option {
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
 		nats.RetryOnFailedConnect(false),
+		nats.IgnoreAuthErrorAbort(), // else two refusals in a row are the end
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(maxPings),
 		nats.PermissionErrOnSubscribe(true),
 		nats.ErrorHandler(func(c *nats.Conn, sub *nats.Subscription, err error) {
-			if errors.Is(err, nats.ErrPermissionViolation) {
+			switch {
+			case isUnknown(err):
+				ledgerOf(c).failed(err, log)
+				return
+			case errors.Is(err, nats.ErrPermissionViolation):
 				ledgerOf(c).note(err)
 			}
 			logAsync(log, sub, err)
@@ -106,7 +111,11 @@ func Options(name string, log *slog.Logger) []nats.Option {
 				log.Warn("connection to NATS lost", "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(c *nats.Conn) { log.Info("connection to NATS is back", "server", c.ConnectedServerName()) }),
+		nats.ReconnectErrHandler(func(c *nats.Conn, err error) { ledgerOf(c).failed(err, log) }),
+		nats.ReconnectHandler(func(c *nats.Conn) {
+			ledgerOf(c).back()
+			log.Info("connection to NATS is back", "server", c.ConnectedServerName())
+		}),
 	}
 }
 

@@ -28,12 +28,15 @@ var refusedPublish = regexp.MustCompile(`(?i)permissions violation for publish t
 // and a *nats.Conn has no room of its own to keep anything.
 var ledgers sync.Map // *nats.Conn → *ledger
 
-// ledger is what was refused on one connection.
+// ledger is what was refused on one connection, and why there is none.
 type ledger struct {
 	mu      sync.Mutex
 	words   string // of the last refusal
 	at      time.Time
 	waiting map[*waiter]struct{}
+
+	away error     // why the last attempt to reconnect failed
+	told time.Time // when the log said so
 }
 
 // waiter wants to hear of refusals.

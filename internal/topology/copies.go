@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/slipway-hq/slipway/internal/natsconn"
 )
 
 // silence is after how long a server that is not said to be away counts as away
@@ -46,6 +48,9 @@ func CopiesOf(ctx context.Context, js jetstream.JetStream, spec Spec) ([]Copies,
 
 // infosOf asks for all streams at once, by name.
 func infosOf(ctx context.Context, js jetstream.JetStream) (map[string]*jetstream.StreamInfo, error) {
+	if err := natsconn.Reach(js.Conn()); err != nil {
+		return nil, err
+	}
 	found := map[string]*jetstream.StreamInfo{}
 	list := js.ListStreams(ctx)
 	for info := range list.Info() {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/slipway-hq/slipway/internal/natsconn"
 )
 
 const (
@@ -25,6 +27,9 @@ var (
 
 // CheckServer refuses a server that Slipway cannot rely on.
 func CheckServer(ctx context.Context, js jetstream.JetStream) error {
+	if err := natsconn.Reach(js.Conn()); err != nil {
+		return err
+	}
 	version := js.Conn().ConnectedServerVersion()
 	if !atLeast(version, minServer) {
 		return fmt.Errorf("%w: it is %s, Slipway needs %s or newer", ErrServerTooOld, version, minServer)

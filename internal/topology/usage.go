@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/slipway-hq/slipway/internal/natsconn"
 )
 
 // WarnPercent is how full a stream may get before people are warned. A full one
@@ -57,6 +59,9 @@ func UsageOf(ctx context.Context, js jetstream.JetStream) ([]Usage, error) {
 // Canary writes to disk, for process, and tells whether that got through. A
 // full disk answers nothing at all: give ctx a deadline.
 func Canary(ctx context.Context, js jetstream.JetStream, process string) error {
+	if err := natsconn.Reach(js.Conn()); err != nil {
+		return err
+	}
 	_, err := js.Publish(ctx, prefixCanary+Safe(process), nil, jetstream.WithRetryAttempts(0))
 	if err != nil {
 		return fmt.Errorf("write to JetStream: %w", err)

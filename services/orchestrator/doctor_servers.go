@@ -10,6 +10,7 @@ import (
 	"time"
 
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
+	"github.com/slipway-hq/slipway/internal/natsconn"
 	"github.com/slipway-hq/slipway/internal/topology"
 )
 
@@ -86,31 +87,31 @@ func healthy(names []string, version string) string {
 // expiresSoon is when people are told of a certificate that ends.
 const expiresSoon = 14 * 24 * time.Hour
 
-// certificate tells until when NATS can be connected to; nothing without TLS.
-func (a *systemAPI) certificate(context.Context) []*apiv1.Check {
-	state, err := a.o.deps.Conn.TLSConnectionState()
-	if err != nil { // no TLS, or no connection, of which other checks tell
+// connection tries another one to NATS, as every service makes after a restart:
+// the one in use may be older than a certificate that has ended or a credential
+// that was taken away. A server in this process needs neither.
+func (a *systemAPI) connection(context.Context) []*apiv1.Check {
+	if a.o.deps.Conn.Opts.InProcessServer != nil {
 		return nil
 	}
-	chain := state.PeerCertificates
-	if len(state.VerifiedChains) > 0 {
-		chain = state.VerifiedChains[0]
+	state, err := natsconn.Again(a.o.deps.Conn)
+	switch {
+	case err != nil:
+		return []*apiv1.Check{bad("connection", "a new one fails: "+err.Error(), "before anything restarts; see the runbook, Credentials and certificates")}
+	case state == nil:
+		return []*apiv1.Check{good("connection", "a new one succeeds, without TLS")}
+	case len(state.VerifiedChains) > 0:
+		return judgeCertificates(state.VerifiedChains[0], a.o.deps.Now())
 	}
-	return judgeCertificates(chain, a.o.deps.Now())
+	return judgeCertificates(state.PeerCertificates, a.o.deps.Now())
 }
 
 // judgeCertificates looks at the one that ends first.
 func judgeCertificates(chain []*x509.Certificate, now time.Time) []*apiv1.Check {
-	if len(chain) == 0 {
-		return nil
-	}
 	first := slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
-	finding := fmt.Sprintf("that of %q, on the way to NATS, is good until %s", first.Subject.CommonName, first.NotAfter.UTC().Format(time.DateOnly))
-	switch left := first.NotAfter.Sub(now); {
-	case left <= 0:
-		return []*apiv1.Check{bad("certificate", strings.Replace(finding, "is good until", "ended on", 1), "renew it now: a connection that breaks does not come back")}
-	case left < expiresSoon:
-		return []*apiv1.Check{warn("certificate", finding, "renew it before; see the runbook, Credentials and certificates")}
+	finding := fmt.Sprintf("a new one succeeds; the certificate of %q is good until %s", first.Subject.CommonName, first.NotAfter.UTC().Format(time.DateOnly))
+	if first.NotAfter.Sub(now) < expiresSoon {
+		return []*apiv1.Check{warn("connection", finding, "renew it before; see the runbook, Credentials and certificates")}
 	}
-	return []*apiv1.Check{good("certificate", finding)}
+	return []*apiv1.Check{good("connection", finding)}
 }

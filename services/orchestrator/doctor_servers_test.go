@@ -72,16 +72,12 @@ func TestDoctorTellsOfACertificateBeforeItEnds(t *testing.T) {
 		leaf, root time.Duration
 		want       []string
 	}{
-		{15 * day, 99 * day, []string{`LEVEL_OK certificate: that of "nats", on the way to NATS, is good until 2026-03-16`}},
-		{13 * day, 99 * day, []string{`LEVEL_WARNING certificate: that of "nats", on the way to NATS, is good until 2026-03-14`}},
-		{99 * day, day, []string{`LEVEL_WARNING certificate: that of "root", on the way to NATS, is good until 2026-03-02`}},
-		{-day, 99 * day, []string{`LEVEL_ERROR certificate: that of "nats", on the way to NATS, ended on 2026-02-28`}},
+		{15 * day, 99 * day, []string{`LEVEL_OK connection: a new one succeeds; the certificate of "nats" is good until 2026-03-16`}},
+		{13 * day, 99 * day, []string{`LEVEL_WARNING connection: a new one succeeds; the certificate of "nats" is good until 2026-03-14`}},
+		{99 * day, day, []string{`LEVEL_WARNING connection: a new one succeeds; the certificate of "root" is good until 2026-03-02`}},
 	} {
 		if diff := cmp.Diff(c.want, findings(judgeCertificates(chain(c.leaf, c.root), now))); diff != "" {
 			t.Error(diff)
 		}
-	}
-	if got := judgeCertificates(nil, now); got != nil {
-		t.Errorf("without TLS: %v", got)
 	}
 }

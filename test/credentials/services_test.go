@@ -48,7 +48,7 @@ func TestEachServiceDoesItsWorkWithItsOwnCredential(t *testing.T) {
 	if text := w.Logs(id, "build"); !strings.Contains(text, "built") {
 		t.Errorf("output %q", text)
 	}
-	if code, said := w.CLI("doctor"); code != 0 || !strings.Contains(said, "all as declared") {
+	if code, said := w.CLI("doctor"); code != 0 || !strings.Contains(said, "all as declared") || !strings.Contains(said, "each has a whole copy") || !strings.Contains(said, `the certificate of "slipway-nats" is good until`) {
 		t.Errorf("doctor ended with %d: %s", code, said)
 	}
 	for name, p := range all {
