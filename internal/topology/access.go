@@ -35,13 +35,28 @@ func openBucket(ctx context.Context, js jetstream.JetStream, name string) (jetst
 	return kv, nil
 }
 
-// InboxHandled returns the sequence up to which every request is handled.
-func InboxHandled(ctx context.Context, js jetstream.JetStream) (uint64, error) {
+// InboxHandled returns the sequence up to which every request is handled, and
+// how many above it were delivered and not acknowledged yet.
+func InboxHandled(ctx context.Context, js jetstream.JetStream) (handled uint64, open int, err error) {
 	consumer, err := js.Consumer(ctx, StreamInbox, ConsumerIntake)
 	if err != nil {
-		return 0, fmt.Errorf("look up the consumer %s: %w", ConsumerIntake, err)
+		return 0, 0, fmt.Errorf("look up the consumer %s: %w", ConsumerIntake, err)
 	}
-	return consumer.CachedInfo().AckFloor.Stream, nil
+	info := consumer.CachedInfo()
+	return info.AckFloor.Stream, info.NumAckPending, nil
+}
+
+// InboxStalled is how long no request may stay unacknowledged before the consumer
+// is not trusted to deliver it again: three times as long as it should take.
+const InboxStalled = 3 * intakeAckWait
+
+// RedeliverInbox lets every request above the last handled one be delivered
+// again, whatever the consumer remembers of it.
+func RedeliverInbox(ctx context.Context, js jetstream.JetStream) error {
+	if _, err := js.ResetConsumer(ctx, StreamInbox, ConsumerIntake); err != nil {
+		return fmt.Errorf("reset the consumer %s: %w", ConsumerIntake, err)
+	}
+	return nil
 }
 
 // PurgeInbox removes the requests up to and including the sequence handled. A

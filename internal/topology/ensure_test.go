@@ -251,9 +251,9 @@ func TestInboxKeepsHandledRequestsForTheWindowAndThenForgets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	handled, err := topology.InboxHandled(ctx, js)
-	if err != nil || handled != 2 {
-		t.Fatalf("handled %d, %v", handled, err)
+	handled, open, err := topology.InboxHandled(ctx, js)
+	if err != nil || handled != 2 || open != 0 {
+		t.Fatalf("handled %d, open %d, %v", handled, open, err)
 	}
 	if err := topology.PurgeInbox(ctx, js, handled); err != nil {
 		t.Fatal(err)
@@ -265,6 +265,58 @@ func TestInboxKeepsHandledRequestsForTheWindowAndThenForgets(t *testing.T) {
 	i := slices.IndexFunc(usages, func(u topology.Usage) bool { return u.Stream == topology.StreamInbox })
 	if len(usages) != 9 || usages[i].Messages != 1 {
 		t.Errorf("after the purge: %+v", usages)
+	}
+}
+
+// TestARequestThatIsPutOffIsDeliveredAgain: the consumer believes that it delivered
+// a request just now and waits, as it does for an hour when its clock was ahead.
+func TestARequestThatIsPutOffIsDeliveredAgain(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(*testing.T) (jetstream.JetStream, int){
+		"one server": func(t *testing.T) (jetstream.JetStream, int) { return natsnodetest.Connect(t, natsnodetest.One(t)), 1 },
+		"three servers": func(t *testing.T) (jetstream.JetStream, int) {
+			return natsnodetest.Connect(t, natsnodetest.Three(t)[0]), 3
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			js, replicas := start(t)
+			ctx := t.Context()
+			if err := topology.Ensure(ctx, js, topology.Topology(replicas, topology.LimitsFor(store))); err != nil {
+				t.Fatal(err)
+			}
+			consumer, err := js.Consumer(ctx, topology.StreamInbox, topology.ConsumerIntake)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg := consumer.CachedInfo().Config
+			cfg.AckWait = time.Hour
+			if consumer, err = js.UpdateConsumer(ctx, topology.StreamInbox, cfg); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := js.Publish(ctx, topology.InboxSubject("slash", "T1"), []byte("request")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := consumer.Next(jetstream.FetchMaxWait(5 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if handled, open, err := topology.InboxHandled(ctx, js); err != nil || handled != 0 || open != 1 {
+				t.Fatalf("handled %d, open %d, %v", handled, open, err)
+			}
+			if err := topology.RedeliverInbox(ctx, js); err != nil {
+				t.Fatal(err)
+			}
+			again, err := consumer.Next(jetstream.FetchMaxWait(5 * time.Second))
+			if err != nil {
+				t.Fatalf("it is not delivered again: %v", err)
+			}
+			if err := again.DoubleAck(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if handled, open, err := topology.InboxHandled(ctx, js); err != nil || handled != 1 || open != 0 {
+				t.Fatalf("handled %d, open %d, %v", handled, open, err)
+			}
+		})
 	}
 }
 

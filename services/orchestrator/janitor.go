@@ -13,8 +13,9 @@ import (
 	"github.com/slipway-hq/slipway/internal/topology"
 )
 
-// janitorEvery is how often handled requests are dropped from INBOX and memory
-// streams that a restart of the server took are made again.
+// janitorEvery is how often handled requests are dropped from INBOX, those that
+// stalled are looked for, and memory streams that a restart of the server took are
+// made again.
 const janitorEvery = 2 * time.Second
 
 func (o *Orchestrator) janitor(ctx context.Context) error {
@@ -42,9 +43,15 @@ func (o *Orchestrator) tidy(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandWait)
 	defer cancel()
-	handled, err := topology.InboxHandled(ctx, o.js)
+	handled, open, err := topology.InboxHandled(ctx, o.js)
 	if err != nil {
 		return err
+	}
+	if o.stalled.look(handled, open, o.deps.Now()) {
+		o.logger.Warn("requests in the inbox were not delivered again in time; all that are not handled are", "handled", handled, "open", open)
+		if err := topology.RedeliverInbox(ctx, o.js); err != nil {
+			return err
+		}
 	}
 	return topology.PurgeInbox(ctx, o.js, o.aged.pass(handled, o.deps.Now()))
 }
@@ -68,6 +75,29 @@ func (o *Orchestrator) volatile(ctx context.Context) error {
 		return nil
 	}
 	return errors.Join(missing, err)
+}
+
+// stalled notices requests that were delivered, were never acknowledged and do
+// not come again. The server's consumer goes by the wall clock of who leads it: one
+// that was ahead has put them off until then.
+type stalled struct {
+	handled uint64
+	since   time.Time // handled is the same since then, with requests open; zero: none are
+}
+
+// look notes what is handled and open now, and tells whether it is the same for
+// so long that something is wrong; then it begins anew.
+func (s *stalled) look(handled uint64, open int, now time.Time) bool {
+	switch {
+	case open == 0:
+		s.since = time.Time{}
+	case s.since.IsZero() || handled != s.handled:
+		s.handled, s.since = handled, now
+	case now.Sub(s.since) >= topology.InboxStalled:
+		s.since = now
+		return true
+	}
+	return false
 }
 
 // aged delays the purge of handled requests by the window in which INBOX knows

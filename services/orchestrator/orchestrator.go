@@ -76,6 +76,7 @@ type Orchestrator struct {
 	resumed    atomic.Pointer[resumed]
 	logs       *runlog.Logs
 	aged       aged            // of the janitor alone
+	stalled    stalled         // likewise
 	keeper     topology.Keeper // of the janitor alone
 	changes    chan struct{}   // a configuration was adopted in the log
 	taken      chan struct{}   // one was parsed and is in force

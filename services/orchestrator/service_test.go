@@ -175,6 +175,33 @@ func TestPurgeWaitsForTheDedupeWindow(t *testing.T) {
 	}
 }
 
+func TestOnlyAStandstillOfTheInboxIsAStall(t *testing.T) {
+	var s stalled
+	now := time.Now()
+	for i, c := range []struct {
+		after   time.Duration
+		handled uint64
+		open    int
+		want    bool
+	}{
+		{0, 5, 1, false},
+		{topology.InboxStalled - 1, 5, 1, false},
+		{topology.InboxStalled, 5, 3, true},
+		{topology.InboxStalled + 1, 5, 3, false}, // once, then the patience begins anew
+		{2 * topology.InboxStalled, 5, 3, true},
+		{3 * topology.InboxStalled, 6, 3, false},   // something was handled
+		{4*topology.InboxStalled - 1, 6, 0, false}, // nothing is open
+		{4 * topology.InboxStalled, 6, 1, false},   // open since now
+		{5*topology.InboxStalled - 1, 6, 1, false}, //
+		{5 * topology.InboxStalled, 6, 1, true},    //
+		{5*topology.InboxStalled + 1, 7, 0, false}, //
+	} {
+		if got := s.look(c.handled, c.open, now.Add(c.after)); got != c.want {
+			t.Errorf("look %d: %t", i, got)
+		}
+	}
+}
+
 // A run whose history is damaged keeps its slot until an operator gives it away;
 // then the next in the lane starts.
 func TestAQuarantinedRunKeepsItsSlotUntilAnOperatorReleasesIt(t *testing.T) {

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/slipway-hq/slipway/internal/topology"
 	"github.com/slipway-hq/slipway/test/internal/wire"
 	"github.com/slipway-hq/slipway/test/internal/world"
 )
@@ -108,5 +110,57 @@ func (c *town) testAlone() {
 	defer stop()
 	if err := c.copies(healed); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAClockOfNATSThatWasAheadDelaysNobody: requests are delivered by servers whose
+// clocks are an hour ahead to orchestrators that die with them. When the clocks are
+// right again, the servers believe that they were delivered an hour from now.
+func TestAClockOfNATSThatWasAheadDelaysNobody(t *testing.T) {
+	t.Parallel()
+	w := world.New(t, world.Env(hookVariable, hookSecret))
+	w.Configure(configuration(w))
+	c := buildTown(t, w, logsOf(t))
+	p := newPeople(c, 1)
+	for _, name := range c.nodes {
+		c.hosts[name].clock(time.Hour)
+	}
+	for _, name := range c.of(world.Orchestrator) {
+		c.hosts[name].freeze()
+	}
+	labels := []string{"one", "two", "three"}
+	for _, label := range labels {
+		p.eventually("the webhook "+label+" to be accepted", world.Patience, func() error {
+			p.deliver(t.Context(), label)
+			if !p.hooks[label] {
+				return errors.New("it is not")
+			}
+			return nil
+		})
+	}
+	p.eventually("the requests to be delivered", world.Patience, func() error {
+		conn, err := c.dial(c.nodes[0])
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		js, err := jetstream.New(conn)
+		if err != nil {
+			return err
+		}
+		if _, open, err := topology.InboxHandled(t.Context(), js); err != nil || open < len(labels) {
+			return fmt.Errorf("%d are: %w", open, err)
+		}
+		return nil
+	})
+	for _, name := range c.of(world.Orchestrator) {
+		c.hosts[name].kill(0)
+	}
+	for _, name := range c.nodes {
+		c.hosts[name].clock(0)
+	}
+	c.ready()
+	for _, label := range labels {
+		w.RunOf("hooked", "label", label)
 	}
 }

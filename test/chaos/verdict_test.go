@@ -333,10 +333,12 @@ const freshName = "orchestrator-fresh"
 
 // judge checks everything that is promised, and returns what is broken.
 func (p *people) judge(clocksRight bool) (faults []string, r result) {
-	records := p.quiet()
+	var records []eventlog.Record
+	faults = settled(func() []string { // what was accepted last may not be decided yet
+		records = p.quiet()
+		return audit.Check(records, p.heardOf(clocksRight))
+	})
 	p.startFresh()
-	told := p.heardOf(clocksRight)
-	faults = append(faults, audit.Check(records, told)...)
 	effects := p.effects()
 	faults = append(faults, audit.Effects(records, effects)...)
 	wait := func(check func() []string) { faults = append(faults, settled(check)...) }
@@ -393,9 +395,9 @@ func (c *town) keep(records []eventlog.Record) {
 }
 
 // settled checks again and again until nothing is wrong, or for as long as
-// cards and replicas may lag when all is quiet.
+// requests that stalled, cards and replicas may lag when all is quiet.
 func settled(check func() []string) (faults []string) {
-	const lag = 40 * time.Second
+	const lag = topology.InboxStalled + 15*time.Second
 	for deadline := time.Now().Add(lag); ; <-time.After(10 * lookEvery) {
 		if faults = check(); len(faults) == 0 || time.Now().After(deadline) {
 			return faults

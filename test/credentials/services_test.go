@@ -125,6 +125,7 @@ func (s *site) refusals(t *testing.T) {
 		{"$JS.API.STREAM.UPDATE.EVENTS", nil},
 		{"$JS.API.STREAM.MSG.DELETE.EVENTS", nil},
 		{"$JS.API.CONSUMER.MSG.NEXT.INBOX.INTAKE", []string{orchestrator}},
+		{"$JS.API.CONSUMER.RESET.INBOX.INTAKE", []string{orchestrator}},
 	} {
 		for _, service := range []string{ingress, orchestrator, runner, notifier, bootstrap} {
 			conn, _ := s.connect(t, service)
