@@ -122,6 +122,29 @@ func TestAServerThatNeverAnsweredIsNotWaitedFor(t *testing.T) {
 	}
 }
 
+// A balancer may still choose a replica that is just going away.
+func TestAnAnswerThatBreaksOffIsAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cut := connect.NewError(connect.CodeUnavailable, io.ErrUnexpectedEOF)
+		calls, lost := 0, 0
+		f := &follower{lost: func(error) { lost++ }}
+		err := f.follow(t.Context(), func(context.Context, func()) (bool, error) {
+			if calls++; calls < firstTries {
+				return false, cut
+			}
+			return true, nil
+		})
+		if err != nil || calls != firstTries || lost != firstTries-1 {
+			t.Errorf("%d calls, %d lost: %v", calls, lost, err)
+		}
+		calls = 0
+		err = f.follow(t.Context(), func(context.Context, func()) (bool, error) { calls++; return false, cut })
+		if !errors.Is(err, cut) || calls != firstTries {
+			t.Errorf("%d calls: %v", calls, err)
+		}
+	})
+}
+
 func TestTheServersAddress(t *testing.T) {
 	for in, want := range map[string]string{
 		"127.0.0.1:8080": "http://127.0.0.1:8080", "https://s.example.org/": "https://s.example.org", "http://[::1]:1": "http://[::1]:1",

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"syscall"
 	"time"
 
 	"connectrpc.com/connect"
@@ -108,6 +110,10 @@ const (
 	// firstPause doubles up to lastPause between two tries.
 	firstPause = 200 * time.Millisecond
 	lastPause  = 5 * time.Second
+	// firstTries is how often a server is asked that takes the question and hangs
+	// up before it says anything: a replica on its way out, which a balancer still
+	// chose. One that takes no question at all is not there.
+	firstTries = 4
 )
 
 // follower takes a stream up again where it broke.
@@ -149,19 +155,21 @@ func endedBefore(ctx context.Context, c *client, id string, after uint64) bool {
 }
 
 // follow repeats once until it says that all is told. Before anything was heard
-// every error ends it; later only those that another try can not mend.
+// nearly every error ends it; later only those that another try can not mend.
 func (f *follower) follow(ctx context.Context, once func(ctx context.Context, heard func()) (over bool, err error)) error {
 	pause := firstPause
-	for {
+	for tries := 1; ; tries++ {
 		over, err := once(ctx, func() { f.heard, pause = time.Now(), firstPause })
 		switch {
 		case over:
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case err != nil && (f.heard.IsZero() || !mendable(err)):
+		case err != nil && !mendable(err):
 			return err
-		case err != nil && time.Since(f.heard) > patience:
+		case err != nil && f.heard.IsZero() && (tries >= firstTries || !brokeOff(err)):
+			return err
+		case err != nil && !f.heard.IsZero() && time.Since(f.heard) > patience:
 			return fmt.Errorf("gave up after %s: %w", lasting(patience), err)
 		}
 		if err != nil {
@@ -174,6 +182,11 @@ func (f *follower) follow(ctx context.Context, once func(ctx context.Context, he
 		}
 		pause = min(2*pause, lastPause)
 	}
+}
+
+// brokeOff tells whether somebody took the question and hung up.
+func brokeOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // mendable tells whether a broken stream may go on: the server restarts, a
