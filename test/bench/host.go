@@ -15,12 +15,14 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/internal/eventlog/jetlog"
 	"github.com/slipway-hq/slipway/internal/lease"
 	"github.com/slipway-hq/slipway/internal/lifecycle"
+	"github.com/slipway-hq/slipway/internal/natsconn"
 	"github.com/slipway-hq/slipway/internal/natsnode"
 	"github.com/slipway-hq/slipway/internal/telemetry"
 	"github.com/slipway-hq/slipway/internal/topology"
@@ -40,14 +42,20 @@ type job struct {
 	Secret string // of Slack's signature
 	Token  string // of the bot
 	Slack  string // base of the Web API
+	URL    string // of NATS servers that run apart; empty: one in this process
+	Copies int    // replicas of the streams there
+
+	Server *serverJob // a NATS server and nothing else
 }
 
 // host is one process with all four services, as `slipway up` makes it, over an
-// embedded server that flushes every write.
+// embedded server, or over servers apart, that flush every write.
 type host struct {
 	job
 	node    *natsnode.Node
 	mux     *http.ServeMux
+	dial    func(name string) (*nats.Conn, error)
+	store   int64 // bytes that the streams may use
 	log     *tap
 	logger  *slog.Logger
 	parts   []lifecycle.Part
@@ -82,14 +90,28 @@ func child(text string) error {
 	if err != nil {
 		return err
 	}
+	if j.Server != nil {
+		return errors.Join(j.Server.serve(ctx, j.Dir), file.Close())
+	}
 	h := &host{job: j, mux: http.NewServeMux(), logger: slog.New(slog.NewTextHandler(file, nil))}
 	return errors.Join(h.run(ctx), file.Close())
 }
 
 func (h *host) run(ctx context.Context) (err error) {
+	if h.URL != "" {
+		h.store, h.dial = topology.DefaultStore, func(name string) (*nats.Conn, error) {
+			return natsconn.Dial(ctx, name, natsconn.Settings{URL: h.URL}, h.logger)
+		}
+		if err := h.build(ctx); err != nil {
+			return err
+		}
+		return lifecycle.Group{Log: h.logger, Drain: stopWait}.Run(ctx, h.parts...)
+	}
+	h.Copies = 1
 	if h.node, err = natsnode.Start(natsnode.Config{Dir: filepath.Join(h.Dir, "nats"), Logger: h.logger}); err != nil {
 		return err
 	}
+	h.store, h.dial = h.node.Facts().MaxStore, func(name string) (*nats.Conn, error) { return h.node.Connect(name) }
 	stop := func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), stopWait)
 		defer cancel()
@@ -105,7 +127,7 @@ func (h *host) run(ctx context.Context) (err error) {
 const stopWait = 5 * time.Second
 
 func (h *host) build(ctx context.Context) error {
-	conn, err := h.node.Connect("log")
+	conn, err := h.dial("log")
 	if err != nil {
 		return err
 	}
@@ -113,7 +135,7 @@ func (h *host) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := topology.Ensure(ctx, js, topology.Topology(1, topology.LimitsFor(h.node.Facts().MaxStore))); err != nil {
+	if err := topology.Ensure(ctx, js, topology.Topology(h.Copies, topology.LimitsFor(h.store))); err != nil {
 		return err
 	}
 	log, err := jetlog.New(conn, topology.StreamEvents)
@@ -152,7 +174,7 @@ func (h *host) services(ctx context.Context) error {
 }
 
 func (h *host) orchestrator() error {
-	conn, err := h.node.Connect("orchestrator")
+	conn, err := h.dial("orchestrator")
 	if err != nil {
 		return err
 	}
@@ -160,7 +182,7 @@ func (h *host) orchestrator() error {
 	if err := os.WriteFile(config, []byte(configuration(h.Slots)), 0o600); err != nil {
 		return err
 	}
-	o, err := orchestrator.New(orchestrator.Config{File: config, Replicas: 1}, orchestrator.Deps{
+	o, err := orchestrator.New(orchestrator.Config{File: config, Replicas: h.Copies}, orchestrator.Deps{
 		Log: h.log, Conn: conn, Holder: "bench", Timing: lease.DefaultTiming(), Logger: h.logger,
 	})
 	if err != nil {
@@ -181,11 +203,11 @@ func (h *host) orchestrator() error {
 }
 
 func (h *host) notifier() error {
-	conn, err := h.node.Connect("notifier")
+	conn, err := h.dial("notifier")
 	if err != nil {
 		return err
 	}
-	n, err := notifier.New(notifier.Config{APIURL: h.Slack, BotToken: telemetry.Secret(h.Token)}, notifier.Deps{Log: h.log, Conn: conn, Logger: h.logger, Holder: "bench", Replicas: 1, Projection: h.decider.Projection(), Runners: h.decider.Runners})
+	n, err := notifier.New(notifier.Config{APIURL: h.Slack, BotToken: telemetry.Secret(h.Token)}, notifier.Deps{Log: h.log, Conn: conn, Logger: h.logger, Holder: "bench", Replicas: h.Copies, Projection: h.decider.Projection(), Runners: h.decider.Runners})
 	if err != nil {
 		return err
 	}
@@ -194,11 +216,11 @@ func (h *host) notifier() error {
 }
 
 func (h *host) runner() error {
-	conn, err := h.node.Connect("runner")
+	conn, err := h.dial("runner")
 	if err != nil {
 		return err
 	}
-	deps := runner.Deps{Log: h.log, Conn: conn, Logger: h.logger, Replicas: 1}
+	deps := runner.Deps{Log: h.log, Conn: conn, Logger: h.logger, Replicas: h.Copies}
 	if !h.Real {
 		deps.Executor = instant{}
 	}
@@ -211,7 +233,7 @@ func (h *host) runner() error {
 }
 
 func (h *host) ingress() error {
-	conn, err := h.node.Connect("slack-ingress")
+	conn, err := h.dial("slack-ingress")
 	if err != nil {
 		return err
 	}

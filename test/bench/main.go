@@ -36,7 +36,9 @@ func main() {
 	flag.StringVar(&p.Dir, "dir", "", "folder for the data; a temporary one when empty")
 	flag.StringVar(&out, "out", "", "folder for bench.md and bench.json; nowhere when empty")
 	flag.StringVar(&p.Profile, "profile", "", "folder for CPU, mutex and heap profiles of the saturated rounds; none when empty")
-	only := flag.String("only", "", "measure this row alone, such as quick/true (the service, the notifier); \"none\": only starts")
+	flag.IntVar(&p.Failover, "failover", 5, "rounds in which each service and server fails over; 0: none")
+	flag.StringVar(&p.Fails, "fails", "", "of the fail-overs, only those of what begins so, such as dispatcher")
+	only := flag.String("only", "", "measure this row alone, such as quick/true (the service, the notifier) or quick/false/3 (and so many NATS servers apart); \"servers\": those that differ by the servers; \"none\": only starts; \"failover\": only what fails over")
 	flag.Parse()
 	ctx, stop := lifecycle.Interruptible(context.Background())
 	defer stop()
@@ -80,8 +82,10 @@ func (r *report) measure(ctx context.Context, p plan, j job, slack *sandbox.Serv
 		{Name: "no-op steps", Service: serviceQuick, Slots: quickSlots, Notifier: true},
 		{Name: "/bin/true", Service: serviceReal, Slots: realSlots},
 		{Name: "/bin/true", Service: serviceReal, Slots: realSlots, Notifier: true},
+		{Name: "no-op steps", Service: serviceQuick, Slots: quickSlots, Servers: 1},
+		{Name: "no-op steps", Service: serviceQuick, Slots: quickSlots, Servers: 3},
 	} {
-		if only == "" || only == fmt.Sprintf("%s/%t", row.Service, row.Notifier) {
+		if only == "" || only == row.key() || only == onlyServers && row.Service == serviceQuick && !row.Notifier {
 			r.Rows = append(r.Rows, row)
 		}
 	}
@@ -90,17 +94,37 @@ func (r *report) measure(ctx context.Context, p plan, j job, slack *sandbox.Serv
 			return err
 		}
 	}
-	if p.Ended > 0 {
+	if p.Ended > 0 && only != onlyFailover {
 		if err := r.Starts.recovery(ctx, p, j); err != nil {
 			return fmt.Errorf("recovery: %w", err)
 		}
 	}
-	if p.History > 0 {
+	if p.History > 0 && only != onlyFailover {
 		if err := r.Starts.cold(ctx, p, j); err != nil {
 			return fmt.Errorf("cold start: %w", err)
 		}
 	}
+	if p.Failover > 0 && (only == "" || only == onlyFailover) {
+		if err := r.Failover.measure(ctx, p); err != nil {
+			return fmt.Errorf("fail-over: %w", err)
+		}
+	}
 	return nil
+}
+
+// Words for the flag -only beside the names of rows: those that differ by the NATS
+// servers, and the fail-overs alone.
+const (
+	onlyServers  = "servers"
+	onlyFailover = "failover"
+)
+
+// key names a row in the flag -only.
+func (r *row) key() string {
+	if r.Servers == 0 {
+		return fmt.Sprintf("%s/%t", r.Service, r.Notifier)
+	}
+	return fmt.Sprintf("%s/%t/%d", r.Service, r.Notifier, r.Servers)
 }
 
 // steady measures all rows and the floor, a round of each in turn.
@@ -109,6 +133,12 @@ func (r *report) steady(ctx context.Context, p plan, j job, slack *sandbox.Serve
 	for i, row := range r.Rows {
 		own := j
 		own.Dir, own.Real, own.Notify, own.Slots = filepath.Join(p.Dir, fmt.Sprint("row", i)), row.Service == serviceReal, row.Notifier, row.Slots
+		if row.Servers > 0 {
+			if row.servers, err = startServers(ctx, own.Dir, row.Servers); err != nil {
+				return err
+			}
+			own.URL, own.Copies = row.servers.URL, row.Servers
+		}
 		if row.process, err = start(ctx, own); err != nil {
 			return err
 		}
@@ -128,10 +158,10 @@ func (r *report) steady(ctx context.Context, p plan, j job, slack *sandbox.Serve
 		}
 		for _, row := range r.Rows {
 			if err := row.round(ctx, p, slack); err != nil {
-				return fmt.Errorf("%s, notifier %t: %w", row.Name, row.Notifier, err)
+				return fmt.Errorf("%s: %w", row.key(), err)
 			}
 			_, row.Peak = row.process.memory()
-			fmt.Fprintf(os.Stderr, "round %d: %s, notifier %t: %.0f runs/s, floor %.0f\n", i+1, row.Name, row.Notifier, row.RunsPerSecond[i], r.Floor.RunsPerSecond[i])
+			fmt.Fprintf(os.Stderr, "round %d: %s: %.0f runs/s, floor %.0f\n", i+1, row.key(), row.RunsPerSecond[i], r.Floor.RunsPerSecond[i])
 		}
 	}
 	return nil
@@ -142,6 +172,9 @@ func (r *report) stop() (err error) {
 	for _, row := range r.Rows {
 		if row.process != nil {
 			err = errors.Join(err, row.process.kill())
+		}
+		if row.servers != nil {
+			err = errors.Join(err, row.servers.kill())
 		}
 	}
 	if r.Floor.process != nil {

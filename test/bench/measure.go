@@ -19,6 +19,7 @@ type row struct {
 	Service  string `json:"service"`
 	Notifier bool   `json:"notifier"`
 	Slots    int    `json:"slots"`
+	Servers  int    `json:"servers"` // NATS servers that run apart; 0: one in the process
 
 	RunsPerSecond samples `json:"runs_per_second"`
 	Cost          samples `json:"processor_ms_per_run"`
@@ -32,18 +33,21 @@ type row struct {
 	Resting       int64   `json:"resting_bytes"`
 
 	process *process
+	servers *servers
 	newest  atomic.Pointer[string] // id of the run that was started last
 }
 
 // plan says how much is measured.
 type plan struct {
-	Rounds  int
-	Each    time.Duration // of a saturated round
-	Idle    int           // runs of an idle round
-	History int           // events of the cold start
-	Ended   int           // runs before kill -9
-	Dir     string
-	Profile string // folder for profiles of the saturated rounds; empty: none
+	Rounds   int
+	Each     time.Duration // of a saturated round
+	Idle     int           // runs of an idle round
+	History  int           // events of the cold start
+	Ended    int           // runs before kill -9
+	Failover int           // rounds of failing over
+	Fails    string        // what fails; empty: everything
+	Dir      string
+	Profile  string // folder for profiles of the saturated rounds; empty: none
 }
 
 const (

@@ -19,6 +19,8 @@ type report struct {
 	Rows   []*row    `json:"rows"`
 	Floor  floorRow  `json:"floor"`
 	Starts starts    `json:"starts"`
+
+	Failover failovers `json:"failover"`
 }
 
 // write prints the report, and keeps it in a folder if one is named.
@@ -39,18 +41,11 @@ func (r *report) write(w io.Writer, dir string) error {
 
 func (r *report) markdown() string {
 	var b strings.Builder
-	floor := r.Floor.RunsPerSecond.quantile(0.5)
-	fmt.Fprintf(&b, "%s, %s/%s, %d processors, %s. One process with all services and the embedded server, `sync always`;\n",
+	fmt.Fprintf(&b, "%s, %s/%s, %d processors, %s, `sync always`.\n",
 		r.Began.UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
-	fmt.Fprintf(&b, "load and the stand-in for Slack in another process on the same machine. Medians of %d interleaved rounds of %s; p50 / p99 in ms.\n\n", r.Plan.Rounds, r.Plan.Each)
-	b.WriteString("| three steps of | notifier | runs/s | of the floor | processor per run | runs/s from Slack | start→complete idle | ack at 50/s | ack saturated | status saturated | status at half load | peak memory |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|\n")
-	for _, row := range r.Rows {
-		speed := row.RunsPerSecond.quantile(0.5)
-		fmt.Fprintf(&b, "| %s | %s | %.0f | %.2f | %.2f ms | %.0f | %s | %s | %s | %s | %s | %s |\n", row.Name, onOff(row.Notifier), speed, speed/max(1, floor), row.Cost.quantile(0.5),
-			row.FromSlack.quantile(0.5), row.Idle.median(), row.Ack.median(), row.AckSaturated.median(), row.Status.median(), row.StatusHalf.median(), mib(row.Peak))
+	if len(r.Rows) > 0 {
+		r.table(&b)
 	}
-	fmt.Fprintf(&b, "| the floor: the same commits, nothing else | | %.0f | 1.00 | | | | | | | | |\n\n", floor)
 	s := &r.Starts
 	if s.Ended > 0 {
 		fmt.Fprintf(&b, "Recovery after kill -9 with %d finished runs: ready after %.0f ms, the interrupted step runs again after %.0f ms.\n",
@@ -59,7 +54,35 @@ func (r *report) markdown() string {
 	if s.Events > 0 {
 		fmt.Fprintf(&b, "Cold start with %d events: ready after %.0f ms, %s resident, %s at most.\n", s.Events, s.ColdReady.quantile(0.5), mib(s.ColdBytes), mib(s.ColdPeak))
 	}
+	b.WriteString(r.Failover.markdown())
 	return b.String()
+}
+
+// table shows the rows beside the floor.
+func (r *report) table(b *strings.Builder) {
+	floor := r.Floor.RunsPerSecond.quantile(0.5)
+	b.WriteString("All services in one process, the NATS server in it or apart, in processes of its own, whose memory is not counted;\n")
+	fmt.Fprintf(b, "load and the stand-in for Slack in another process on the same machine. Medians of %d interleaved rounds of %s; p50 / p99 in ms.\n\n", r.Plan.Rounds, r.Plan.Each)
+	b.WriteString("| three steps of | notifier | NATS | runs/s | of the floor | processor per run | runs/s from Slack | start→complete idle | ack at 50/s | ack saturated | status saturated | status at half load | peak memory |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	for _, row := range r.Rows {
+		speed := row.RunsPerSecond.quantile(0.5)
+		fmt.Fprintf(b, "| %s | %s | %s | %.0f | %.2f | %.2f ms | %.0f | %s | %s | %s | %s | %s | %s |\n", row.Name, onOff(row.Notifier), apart(row.Servers), speed, speed/max(1, floor), row.Cost.quantile(0.5),
+			row.FromSlack.quantile(0.5), row.Idle.median(), row.Ack.median(), row.AckSaturated.median(), row.Status.median(), row.StatusHalf.median(), mib(row.Peak))
+	}
+	fmt.Fprintf(b, "| the floor: the same commits, nothing else | | embedded | %.0f | 1.00 | | | | | | | | |\n\n", floor)
+}
+
+// apart says where the NATS servers of a row are.
+func apart(servers int) string {
+	switch servers {
+	case 0:
+		return "embedded"
+	case 1:
+		return "one apart"
+	default:
+		return fmt.Sprintf("%d apart, R%d", servers, servers)
+	}
 }
 
 func onOff(on bool) string {
