@@ -30,7 +30,8 @@ func TestRollingRestart(t *testing.T) {
 	l.fleet = w.Fleet(3)
 	l.begin()
 	for _, name := range []string{world.Ingress, world.Orchestrator, world.Notifier, world.Runner} {
-		for i, p := range l.fleet.Replicas[name] {
+		for i := range l.fleet.Replicas[name] {
+			p := l.fleet.At(name, i)
 			before := time.Now()
 			l.fleet.Stop(name, i)
 			l.fleet.Start(name, i)

@@ -1,7 +1,6 @@
 package world
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log"
@@ -23,6 +22,7 @@ type Balancer struct {
 	mu       sync.Mutex
 	replicas []string // host:port
 	next     int
+	lose     func(replica string) bool
 }
 
 // Balance starts a balancer without replicas.
@@ -30,14 +30,54 @@ func (w *World) Balance() *Balancer {
 	w.T.Helper()
 	b := &Balancer{}
 	server := httptest.NewServer(&httputil.ReverseProxy{
-		Rewrite:       func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "replica" },
-		Transport:     &http.Transport{DialContext: b.dial, DisableKeepAlives: true},
-		FlushInterval: -1,                         // streams go through as they come
+		Rewrite:       func(r *httputil.ProxyRequest) { r.Out.URL.Scheme = "http" },
+		Transport:     b,
+		FlushInterval: -1, // streams go through as they come
+		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 		ErrorLog:      log.New(io.Discard, "", 0), // replicas die all the time here
 	})
 	w.T.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 	b.URL = server.URL
 	return b
+}
+
+// Lose chooses answers that are lost on their way back: lose is called with the
+// address of the replica that has answered. nil: none.
+func (b *Balancer) Lose(lose func(replica string) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lose = lose
+}
+
+var (
+	errNoReplica = errors.New("no replica takes the connection")
+	errLost      = errors.New("the answer is lost")
+)
+
+// wire opens a connection for every request, so that each can go elsewhere.
+var wire = &http.Transport{DisableKeepAlives: true}
+
+// RoundTrip gives a request to the next replica.
+func (b *Balancer) RoundTrip(r *http.Request) (*http.Response, error) {
+	b.mu.Lock()
+	b.next++
+	first, all, lose := b.next, slices.Clone(b.replicas), b.lose
+	b.mu.Unlock()
+	for i := range all {
+		replica := all[(first+i)%len(all)]
+		r.URL.Host = replica
+		answer, err := wire.RoundTrip(r)
+		var refused *net.OpError
+		if errors.As(err, &refused) && refused.Op == "dial" {
+			continue
+		}
+		if err == nil && lose != nil && lose(replica) {
+			_ = answer.Body.Close() // nobody reads it
+			return nil, errLost
+		}
+		return answer, err
+	}
+	return nil, errNoReplica
 }
 
 // Add gives the replica at this address its share.
@@ -52,19 +92,4 @@ func (b *Balancer) Remove(replica string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.replicas = slices.DeleteFunc(b.replicas, func(r string) bool { return r == strings.TrimPrefix(replica, "http://") })
-}
-
-var errNoReplica = errors.New("no replica takes the connection")
-
-func (b *Balancer) dial(ctx context.Context, network, _ string) (net.Conn, error) {
-	b.mu.Lock()
-	b.next++
-	first, all := b.next, slices.Clone(b.replicas)
-	b.mu.Unlock()
-	for i := range all {
-		if conn, err := (&net.Dialer{}).DialContext(ctx, network, all[(first+i)%len(all)]); err == nil {
-			return conn, nil
-		}
-	}
-	return nil, errNoReplica
 }

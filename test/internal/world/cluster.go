@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/slipway-hq/slipway/internal/topology"
 )
 
 // clusterSize is how many servers a cluster has, and replicas a stream.
@@ -137,6 +139,37 @@ func (w *World) Leader(stream string, nodes []*Node) *Node {
 		return err == nil && leads != nil
 	})
 	return leads
+}
+
+// Stored is one message of the log.
+type Stored struct {
+	Subject  string
+	Sequence uint64
+	Time     time.Time
+	Data     []byte
+}
+
+// Log is everything that is in the log.
+func (w *World) Log() (out []Stored) {
+	w.T.Helper()
+	err := w.jetstream(func(ctx context.Context, js jetstream.JetStream) error {
+		events, err := js.Stream(ctx, topology.StreamEvents)
+		if err != nil {
+			return err
+		}
+		for n := events.CachedInfo().State.FirstSeq; n <= events.CachedInfo().State.LastSeq; n++ {
+			m, err := events.GetMsg(ctx, n)
+			if err != nil {
+				return err
+			}
+			out = append(out, Stored{m.Subject, m.Sequence, m.Time, m.Data})
+		}
+		return nil
+	})
+	if err != nil {
+		w.T.Fatalf("read the log: %v", err)
+	}
+	return out
 }
 
 // jetstream asks the servers something over a connection of its own.

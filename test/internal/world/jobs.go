@@ -158,7 +158,7 @@ func (w *World) JobsOf(job string) []*apiv1.Run {
 // exit code and everything that it said.
 func (w *World) CLI(args ...string) (code int, said string) {
 	w.T.Helper()
-	p := Command(w.T, w.Dir, append(args, "--server", "http://"+w.Address())...)
+	p := launch(w.T, "slipway "+args[0], w.Dir, w.binary("slipway"), untouched(), append(args, "--server", "http://"+w.Address()))
 	code = p.ExitCode()
 	return code, p.Output()
 }

@@ -35,13 +35,14 @@ type World struct {
 	Jobs  apiv1connect.JobServiceClient
 	HTTP  *http.Client // reaches the API, wherever it listens now, as http://localhost
 
-	config string
-	env    []string
-	unset  []string
-	api    atomic.Value // host:port
-	nats   *Process
-	natsAt string
-	last   sync.Once // tell
+	config   string
+	binaries string // of another version
+	env      []string
+	unset    []string
+	api      atomic.Value // host:port
+	nats     *Process
+	natsAt   string
+	last     sync.Once // tell
 }
 
 // Option changes a world before it starts.
@@ -158,10 +159,21 @@ func (w *World) at(url string) {
 	w.Slack.SetTarget(url)
 }
 
+// Use makes what is started from now on that of another version, whose binaries
+// are in this folder; empty: of this version.
+func (w *World) Use(folder string) { w.binaries = folder }
+
+func (w *World) binary(name string) string {
+	if w.binaries != "" {
+		return filepath.Join(w.binaries, name)
+	}
+	return binary(w.T, name)
+}
+
 // Start starts one of the product's commands and waits for nothing.
 func (w *World) Start(name string, args ...string) *Process {
 	w.T.Helper()
-	return w.launch(name, binary(w.T, name), w.env, args)
+	return w.launch(name, w.binary(name), w.env, args)
 }
 
 // NATS starts the server of the services that run apart, or starts it again on
