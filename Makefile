@@ -86,7 +86,7 @@ chaos: ## Break three of everything at random for MINUTES, repeatable by SEED; S
 
 lint: ## Check Go and protobuf: vet, golangci-lint, buf lint and format
 	go vet work
-	$(LINT) run ./... ./test/...
+	$(LINT) run --allow-parallel-runners ./... ./test/...
 	$(TOOL) buf lint
 	$(TOOL) buf format --diff --exit-code
 

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -207,6 +208,58 @@ func mounted(c container, file string) bool {
 	return false
 }
 
+// withoutSecret are the secrets that a program reads and the manifests do not give.
+var withoutSecret = map[string]string{
+	"orchestrator SLACK_BOT_TOKEN":              "the notifier speaks with Slack",
+	"slack-ingress SLACK_APP_TOKEN":             "for Socket Mode: the manifests open doors over HTTP",
+	"slack-ingress SLACK_SIGNING_SECRET_SECOND": "while the first is being changed",
+}
+
+// The other direction: a secret that the code asks for and nobody mounts is a
+// feature that silently does not work.
+func TestSecretsThatTheCodeReadsAreGiven(t *testing.T) {
+	found := pods(t)
+	left := maps.Clone(withoutSecret)
+	for name, program := range programs {
+		given := map[string]bool{}
+		for _, e := range found[name].Containers[0].Env {
+			given[e.Name] = true
+		}
+		for variable, s := range settings(t, program) {
+			_, known := left[name+" "+variable]
+			delete(left, name+" "+variable)
+			if s.secret && !known && !given[variable+"_FILE"] {
+				t.Errorf("%s reads %s: mount it, or say in this test why not", name, variable)
+			}
+		}
+	}
+	for what := range left {
+		t.Errorf("%s: nobody reads that any more", what)
+	}
+}
+
+// TestServersGetTheVariablesThatTheirConfigurationNames: no more, no fewer, beside
+// the public keys, which come from the secrets.
+func TestServersGetTheVariablesThatTheirConfigurationNames(t *testing.T) {
+	var wanted, given []string
+	for _, file := range []string{"nats.conf", "cluster.conf", "authorization.conf"} {
+		for _, m := range regexp.MustCompile(`(?m): \$([A-Z_]+)[ \n]`).FindAllStringSubmatch(read(t, filepath.Join("nats", file)), -1) {
+			if !strings.HasPrefix(m[1], "NKEY_") {
+				wanted = append(wanted, m[1])
+			}
+		}
+	}
+	for _, e := range pods(t)["nats"].Containers[0].Env {
+		given = append(given, e.Name)
+	}
+	wanted = slices.DeleteFunc(wanted, func(name string) bool { return programs[strings.ToLower(strings.ReplaceAll(name, "_", "-"))] != "" }) // permissions
+	slices.Sort(wanted)
+	slices.Sort(given)
+	if !slices.Equal(wanted, given) {
+		t.Errorf("the configuration names %v, the pods get %v", wanted, given)
+	}
+}
+
 // Without these a service starts and lacks what the picture shows.
 func TestNothingThatIsNeededIsLeftOut(t *testing.T) {
 	found := pods(t)
@@ -214,7 +267,7 @@ func TestNothingThatIsNeededIsLeftOut(t *testing.T) {
 		"slack-ingress": {"SLACK_SIGNING_SECRET_FILE", "SLACK_BOT_TOKEN_FILE", "SLIPWAY_CONFIG", "SLIPWAY_CALLBACK_KEY_FILE"},
 		"orchestrator":  {"SLIPWAY_CONFIG", "SLIPWAY_API_TOKEN_FILE"},
 		"runner":        {"SLIPWAY_DATA", "SLIPWAY_CALLBACK_URL", "SLIPWAY_CALLBACK_KEY_FILE"},
-		"notifier":      {"SLACK_BOT_TOKEN_FILE"},
+		"notifier":      {"SLACK_BOT_TOKEN_FILE", "SLIPWAY_LINK_KEY_FILE"},
 		"bootstrap":     nil,
 	} {
 		for _, variable := range append(needed, "NATS_URL", "NATS_NKEY", "NATS_CA") {
