@@ -196,6 +196,7 @@ func (h *Host) Conn(name string) (*nats.Conn, error) {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	h.closers = append(h.closers, func(context.Context) error { conn.Close(); return nil })
+	h.Health.Add("connection "+name, func(context.Context) error { return natsconn.Reach(conn) })
 	h.Health.Add("permissions of "+name, func(context.Context) error { return natsconn.Refused(conn) })
 	return conn, nil
 }
