@@ -65,6 +65,7 @@ func TestOnlyWhoWritesASubjectMay(t *testing.T) {
 		topology.SubjectConfig:                    {orchestrator},
 		topology.ScheduleSubject("a/b"):           {orchestrator},
 		topology.RelaySubject("a"):                {orchestrator},
+		topology.ListenSubject("a/b"):             {orchestrator},
 		topology.InboxSubject("slash", "T1"):      {orchestrator, ingress}, // a dead letter is replayed
 		topology.SubjectQuery:                     {ingress},
 		topology.WorkSubject("default", "d-1"):    {orchestrator},

@@ -76,6 +76,7 @@ func (k *checker) namespace(base []string, name string, n Namespace) {
 	k.commands(base, n)
 	k.webhooks(base, n)
 	k.schedules(base, n)
+	k.listeners(base, name, n)
 }
 
 // prose checks a text for people.

@@ -374,3 +374,74 @@ func TestLabelsOfANamespaceAndAJob(t *testing.T) {
 		}
 	}
 }
+
+func TestListeners(t *testing.T) {
+	check := func(l pipeline.Listener, lane int) string {
+		c := yard()
+		n := c.Namespaces["op"]
+		n.Listen = map[string]pipeline.Listener{"ear": l}
+		c.Namespaces["op"] = n
+		c.Lanes = map[string]pipeline.Lane{"op:*": {Concurrency: lane}}
+		var out []string
+		for _, f := range c.Check() {
+			out = append(out, strings.TrimSpace(fmt.Sprint(strings.Join(f.Path[2:], "."), ": ", f.Message, " ", f.Suggestion)))
+		}
+		return strings.Join(out, "; ")
+	}
+	for _, c := range []struct {
+		name string
+		l    pipeline.Listener
+		want string
+	}{
+		{"the simplest", pipeline.Listener{Match: "deploy", Job: "deploy"}, ""},
+		{"a part", pipeline.Listener{Match: `deploy (?P<branch>\S+)( on (?P<host>\S+))?`, Job: "deploy", Runners: "{host}"}, ""},
+		{"values", pipeline.Listener{Match: "count", Job: "count", Values: map[string]string{"from": "1"}}, ""},
+		{"everywhere", pipeline.Listener{Match: "deploy", Job: "deploy", Runners: "every"}, ""},
+		{"bots", pipeline.Listener{Match: ".+passed", Job: "deploy", From: pipeline.From{Bots: []string{"B012AB", "A9"}}, Attachments: true, Channels: []string{"C012AB", "#ci"}}, ""},
+		{"nothing", pipeline.Listener{}, "listen.ear.match: it needs a match: the text to wait for, or a regular expression (RE2)"},
+		{"no expression", pipeline.Listener{Match: "a)(b", Job: "deploy"}, "listen.ear.match: it is not a regular expression: error parsing regexp: unexpected ): `a)(b`"},
+		{"anything", pipeline.Listener{Match: ".*", Job: "deploy"}, "listen.ear.match: it fits an empty message, and so any"},
+		{"twice", pipeline.Listener{Match: "(?P<a>x)(?P<b>y)", Job: "deploy"}, `listen.ear.match: "deploy" has no parameter "a"; listen.ear.match: "deploy" has no parameter "b" branch`},
+		{"misspelt part", pipeline.Listener{Match: "(?P<brnach>x)", Job: "deploy"}, `listen.ear.match: "deploy" has no parameter "brnach" branch`},
+		{"misspelt job", pipeline.Listener{Match: "x", Job: "delpoy"}, `listen.ear.job: there is no job "delpoy" deploy`},
+		{"no job", pipeline.Listener{Match: "x"}, "listen.ear.job: it needs a job to start"},
+		{"missing", pipeline.Listener{Match: "x", Job: "count"}, `listen.ear: "count" needs the parameter "from", which is not given`},
+		{"given twice", pipeline.Listener{Match: "(?P<branch>x)", Job: "deploy", Values: map[string]string{"branch": "y"}}, `listen.ear.match: the parameter "branch" is given twice: here and under values`},
+		{"unknown part", pipeline.Listener{Match: "x (?P<host>y)", Job: "deploy", Runners: "{hots}"}, `listen.ear.runners: there is no named part of the match "hots" host; listen.ear.match: "deploy" has no parameter "host"`},
+		{"no runner", pipeline.Listener{Match: "x", Job: "deploy", Runners: "a b"}, `listen.ear.runners: "a b" is none of one, every, the name of a runner, and a named part of the match such as {host}`},
+		{"names for ids", pipeline.Listener{Match: "x", Job: "deploy", From: pipeline.From{Bots: []string{"travis", "B01"}}}, `listen.ear.from.bots.0: "travis" is not the id of a bot or an app, such as B012AB3CD or A012AB3CD; names can be taken by anybody, ids cannot; ` +
+			`listen.ear.from.bots.1: "B01" is not the id of a bot or an app, such as B012AB3CD or A012AB3CD; names can be taken by anybody, ids cannot`},
+		{"nobody", pipeline.Listener{Match: "x", Job: "deploy", From: pipeline.From{People: new(false)}}, "listen.ear.from: nobody is left whose messages count"},
+		{"attachments of people", pipeline.Listener{Match: "x", Job: "deploy", Attachments: true}, "listen.ear.attachments: people do not post attachments: name the bots whose posts have them under from, bots"},
+		{"both", pipeline.Listener{Match: "x", Job: "deploy", Edits: true, Deletes: true}, "listen.ear.edits: with deletes only what is removed counts; make it two listeners"},
+		{"a channel", pipeline.Listener{Match: "x", Job: "deploy", Channels: []string{"general"}}, "listen.ear.channels.0: it must be the id of a channel, such as C012AB3CD, or its #name #general"},
+	} {
+		if got := check(c.l, 5); got != c.want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
+		}
+	}
+	if got := check(pipeline.Listener{Match: "deploy", Job: "deploy", Runners: "every"}, 1); got != `listen.ear.runners: each runner is to run it at the same time, and its lane "op:deploy" allows 1: say how many under lanes, "op:deploy", concurrency` {
+		t.Error(got)
+	}
+	l := pipeline.Listener{Runners: "{host}"}
+	if name, byMessage := l.Only(map[string]string{"host": "every"}); name != "every" || !byMessage || l.Every() {
+		t.Error("what a message says is the name of a runner, and asks no others")
+	}
+}
+
+func TestARunForOneRunnerIsLikeNoOther(t *testing.T) {
+	plan := func(r pipeline.JobRequest) *eventv1.Plan {
+		r.Namespace, r.Job = "vault", "open"
+		return planJob(t, yard(), r)
+	}
+	any, anvil, forge := plan(pipeline.JobRequest{}), plan(pipeline.JobRequest{Runner: "anvil", Wait: time.Minute}), plan(pipeline.JobRequest{Runner: "forge"})
+	if anvil.GetRunner() != "anvil" || anvil.GetQueueTimeout().AsDuration() != time.Minute || forge.GetQueueTimeout().AsDuration() != 24*time.Hour {
+		t.Error(prototext.Format(anvil))
+	}
+	if a, b, c := any.GetDedupe().GetKey(), anvil.GetDedupe().GetKey(), forge.GetDedupe().GetKey(); a == b || b == c || a == c {
+		t.Error("runs for different runners would be merged")
+	}
+	if stated := planJob(t, yard(), pipeline.JobRequest{Namespace: "op", Job: "deploy", Wait: time.Minute}); stated.GetQueueTimeout().AsDuration() != time.Hour {
+		t.Error("what the job says wins")
+	}
+}

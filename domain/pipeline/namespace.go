@@ -12,6 +12,9 @@ const (
 	MaxSchedules  = 100
 	MaxRelays     = 20
 	MaxKeywords   = 20
+	MaxListeners  = 50
+	// MaxBots that one listener hears.
+	MaxBots = 50
 	// MaxStartDelay is how far ahead a request may be put off.
 	MaxStartDelay = 30 * 24 * time.Hour
 )
@@ -49,6 +52,7 @@ type Namespace struct {
 	Commands       []Command
 	Webhooks       map[string]Webhook
 	Schedules      map[string]Schedule
+	Listen         map[string]Listener
 	// Env is given to every step of its jobs; a job's own wins.
 	Env map[string]string
 	// Pool of runners; empty: the default.
@@ -277,6 +281,49 @@ const (
 	MisfireAll  = "all"
 )
 
+// Listener starts a job for messages in channels.
+type Listener struct {
+	// Match is a regular expression that the whole text must fit, in any case. Its
+	// named groups are parameters of the job.
+	Match string
+	Job   string
+	// Runners is "one" (default: any that fits), "every" that is alive, or the name
+	// of one; "{group}" takes the name from the message.
+	Runners string
+	// Channels to listen in, by id or #name; none: wherever the bot is.
+	Channels []string
+	From     From
+	// Attachments: the text of attachments counts as well.
+	Attachments bool
+	// Edits: each edit counts as well, after which it fits. Deletes: the removal
+	// counts, and nothing else does.
+	Edits, Deletes bool
+	// Values of job parameters that are fixed.
+	Values map[string]string
+}
+
+// The words of Listener.Runners.
+const (
+	RunnersOne   = "one"
+	RunnersEvery = "every"
+)
+
+// From says whose messages count.
+type From struct {
+	// People who may run the job; nil: they count unless Bots are named.
+	People *bool
+	// Bots by the id of bot or app.
+	Bots []string
+}
+
+// AcceptsPeople tells whether messages of people count.
+func (f From) AcceptsPeople() bool {
+	if f.People == nil {
+		return len(f.Bots) == 0
+	}
+	return *f.People
+}
+
 // Relay passes messages with a keyword on to a channel.
 type Relay struct {
 	Keywords []string
@@ -301,6 +348,6 @@ type Slack struct {
 	LogsChannel string
 	// SupportChannel gets failures that are escalated; empty: none.
 	SupportChannel string
-	// JoinChannels: the bot joins every public channel, so that relays hear it.
+	// JoinChannels: the bot joins every public channel, so that relays and listeners hear it.
 	JoinChannels bool
 }

@@ -26,6 +26,10 @@ type JobRequest struct {
 	Params map[string]string
 	// Delay of the command or webhook that it came by.
 	Delay time.Duration
+	// Runner is the only one that may take it, by id or name; empty: any that fits.
+	Runner string
+	// Wait for a slot and a runner, where the job does not say; 0: the default.
+	Wait time.Duration
 }
 
 // JobTarget is what a request turned out to mean.
@@ -42,7 +46,7 @@ func ResolveJob(c Config, r JobRequest) (*eventv1.Plan, JobTarget, error) {
 	if refusal != nil {
 		return nil, target, refusal
 	}
-	plan, refusal := c.jobPlan(target, r.Delay)
+	plan, refusal := c.jobPlan(target, r)
 	if refusal != nil {
 		return nil, target, refusal
 	}
@@ -223,7 +227,7 @@ func (j Job) share(s Step) Step {
 	return s
 }
 
-func (c Config) jobPlan(t JobTarget, delay time.Duration) (*eventv1.Plan, *Refusal) {
+func (c Config) jobPlan(t JobTarget, r JobRequest) (*eventv1.Plan, *Refusal) {
 	namespace := c.Namespaces[t.Namespace]
 	job := namespace.Jobs[t.Job]
 	owner := t.Namespace + " " + t.Job
@@ -238,12 +242,13 @@ func (c Config) jobPlan(t JobTarget, delay time.Duration) (*eventv1.Plan, *Refus
 		LaneSettings: c.LaneSettings(lane),
 		Pool:         cmp.Or(job.Pool, namespace.Pool, DefaultPool),
 		Labels:       namespace.labels(job),
+		Runner:       r.Runner,
 		Priority:     int32(c.lane(lane).Priority), //nolint:gosec // at most MaxPriority
 		Source:       namespace.source(job).pin(),
 		Steps:        steps,
 		Timeout:      durationpb.New(cmp.Or(job.Timeout, DefaultTimeout)),
-		QueueTimeout: durationpb.New(cmp.Or(job.QueueTimeout, DefaultQueueTimeout)),
-		Dedupe:       job.Dedupe.pin(t),
+		QueueTimeout: durationpb.New(cmp.Or(job.QueueTimeout, r.Wait, DefaultQueueTimeout)),
+		Dedupe:       job.Dedupe.pin(t, r.Runner),
 		Report:       c.report(job.Report),
 		Restricted:   namespace.Restricted || job.Restricted,
 		Mirror:       namespace.mirror(job).pin(),
@@ -251,8 +256,8 @@ func (c Config) jobPlan(t JobTarget, delay time.Duration) (*eventv1.Plan, *Refus
 	if job.Priority != nil {
 		plan.Priority = int32(*job.Priority) //nolint:gosec // at most MaxPriority
 	}
-	if delay > 0 {
-		plan.Delay = durationpb.New(delay)
+	if r.Delay > 0 {
+		plan.Delay = durationpb.New(r.Delay)
 	}
 	return plan, tooLarge(plan, owner)
 }
@@ -345,24 +350,27 @@ var policies = map[DedupePolicy]eventv1.Dedupe_Policy{
 	DedupeNewest: eventv1.Dedupe_POLICY_NEWEST,
 }
 
-func (d Dedupe) pin(t JobTarget) *eventv1.Dedupe {
+func (d Dedupe) pin(t JobTarget, runner string) *eventv1.Dedupe {
 	return &eventv1.Dedupe{
 		Policy:   policies[d.Policy],
-		Key:      t.key(),
+		Key:      t.key(runner),
 		MaxDelay: durationpb.New(cmp.Or(d.MaxDelay, DefaultMergeMaxDelay)),
 	}
 }
 
 // key is the same for the same job with the same arguments, in whatever order
-// they were given, and for nothing else: each text is hashed behind its length,
-// so none can run over into the next.
-func (t JobTarget) key() string {
+// they were given, on the same runner if it is for one alone, and for nothing
+// else: each text is hashed behind its length, so none can run over into the next.
+func (t JobTarget) key(runner string) string {
 	sum := sha256.New()
 	writeText(sum, t.Namespace)
 	writeText(sum, t.Job)
 	for _, name := range names(t.Params) {
 		writeText(sum, name)
 		writeText(sum, t.Params[name])
+	}
+	if runner != "" {
+		writeText(sum, runner)
 	}
 	return hex.EncodeToString(sum.Sum(nil))
 }

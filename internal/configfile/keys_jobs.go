@@ -28,6 +28,7 @@ func namespace() codec[pipeline.Namespace] {
 		key("commands", "What people say after the namespace's name, and what it does.", list(command()), func(t *T) *[]pipeline.Command { return &t.Commands }),
 		key("webhooks", "Doors for other systems, by name.", dict(webhook()), func(t *T) *map[string]pipeline.Webhook { return &t.Webhooks }),
 		key("schedules", "Jobs that start by the clock, by name.", dict(schedule()), func(t *T) *map[string]pipeline.Schedule { return &t.Schedules }),
+		key("listen", "Jobs that start for messages in channels, by name.", dict(listener()), func(t *T) *map[string]pipeline.Listener { return &t.Listen }),
 	)
 }
 
@@ -209,6 +210,29 @@ func misfire() codec[pipeline.Misfire] {
 	)
 }
 
+func listener() codec[pipeline.Listener] {
+	type T = pipeline.Listener
+	return object(
+		needed(key("match", "What is said: a text, or a regular expression (RE2), which the whole message must fit, in any case; \".*passed.*\" fits what holds the word. Its named parts, (?P<name>...), are the job's params.", text(), func(t *T) *string { return &t.Match })),
+		needed(key("job", "The job of the namespace that starts.", text(), func(t *T) *string { return &t.Job })),
+		key("runners", "Where it runs: one (default, any runner that fits), every (each that is alive, at the same time; its lane must allow that), the name of a runner, or \"{part}\": the name that this part of the match holds.", filled(text()), func(t *T) *string { return &t.Runners }),
+		key("channels", "The channels to listen in, ids or \"#names\". Left out: wherever the bot is a member.", list(text()), func(t *T) *[]string { return &t.Channels }),
+		key("from", "Whose messages count. Left out: those of people, who need the same rights as for a command.", from(), func(t *T) *pipeline.From { return &t.From }),
+		key("attachments", "The text of attachments counts as well, as CI bots post it: title, pretext, text or fallback. Needs from, bots.", truth(), func(t *T) *bool { return &t.Attachments }),
+		key("edits", "A message counts again for each edit after which it fits.", truth(), func(t *T) *bool { return &t.Edits }),
+		key("deletes", "A message counts when it is removed, and not when it is written.", truth(), func(t *T) *bool { return &t.Deletes }),
+		key("values", "Values of the job's params that are fixed.", dict(text()), func(t *T) *map[string]string { return &t.Values }),
+	)
+}
+
+func from() codec[pipeline.From] {
+	type T = pipeline.From
+	return object(
+		key("people", "People who may run the job. Default: true, unless bots are named.", optional(truth()), func(t *T) **bool { return &t.People }),
+		key("bots", "Bots by the id of the bot (B...) or of its app (A...). What they post starts the job without further rights.", list(text()), func(t *T) *[]string { return &t.Bots }),
+	)
+}
+
 func relay() codec[pipeline.Relay] {
 	type T = pipeline.Relay
 	return object(
@@ -227,6 +251,6 @@ func slack() codec[pipeline.Slack] {
 		key("accepted", "The emoji on an accepted request, without colons. Default \"eyes\".", filled(text()), func(t *T) *string { return &t.Accepted }),
 		key("logs_channel", "The channel that is told when any job starts. Left out: none.", text(), func(t *T) *string { return &t.LogsChannel }),
 		key("support_channel", "The channel that failures of jobs are passed on to. Left out: none.", text(), func(t *T) *string { return &t.SupportChannel }),
-		key("join_channels", "Join every public channel, so that relays hear it. Default false.", truth(), func(t *T) *bool { return &t.JoinChannels }),
+		key("join_channels", "Join every public channel, so that relays and listeners hear it. Default false.", truth(), func(t *T) *bool { return &t.JoinChannels }),
 	)
 }

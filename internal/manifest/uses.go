@@ -25,7 +25,7 @@ var methods = []use{
 	{"conversations.history", []string{"channels:history", "groups:history", "im:history"}, "finding a post whose outcome was unknown"},
 	{"conversations.replies", []string{"channels:history", "groups:history", "im:history"}, "the same in a thread"},
 	{"conversations.list", []string{"channels:read", "groups:read"}, "channels that the configuration calls by their names"},
-	{"conversations.join", []string{"channels:join"}, "public channels, so that relays hear what is said there (slack.join_channels)"},
+	{"conversations.join", []string{"channels:join"}, "public channels, so that relays and listeners hear what is said there (slack.join_channels)"},
 	{"chat.getPermalink", nil, "the address of a failure, and of a message that is passed on"},
 	{"files.getUploadURLExternal", []string{"files:write"}, "reports that are too long for a message"},
 	{"files.completeUploadExternal", []string{"files:write"}, "the same"},
@@ -42,7 +42,7 @@ var pinMethods = []use{
 var events = []use{
 	{"app_mention", []string{"app_mentions:read"}, "sentences to the bot"},
 	{"message.im", []string{"im:history"}, "sentences in its direct messages"},
-	{"message.channels", []string{"channels:history"}, "keywords of relays"},
+	{"message.channels", []string{"channels:history"}, "keywords of relays, and what listeners wait for"},
 	{"message.groups", []string{"groups:history"}, "the same, in private channels that the bot was invited to"},
 	{"channel_created", []string{"channels:read"}, "new channels are joined"},
 	{"user_change", []string{"users:read"}, "who becomes a guest is known as one at once"},

@@ -38,6 +38,7 @@ const (
 	prefixLane     = "ev.lane."
 	prefixSchedule = "ev.schedule."
 	prefixRelay    = "ev.relay."
+	prefixListen   = "ev.listen."
 	prefixInbox    = "in."
 	prefixWork     = "work."
 	prefixLog      = "log."
@@ -75,7 +76,11 @@ func RelaySubject(relay string) string { return prefixRelay + Token(relay) }
 // IsRelaySubject tells whether subject is a relay's.
 func IsRelaySubject(subject string) bool { return strings.HasPrefix(subject, prefixRelay) }
 
-// InboxSubject is where a request of a kind ("slash", "mention", "press", "webhook", "note", "overheard") from
+// ListenSubject is the one subject of a listener that asks every runner,
+// "NAMESPACE/NAME".
+func ListenSubject(listener string) string { return prefixListen + Token(listener) }
+
+// InboxSubject is where a request of a kind ("slash", "mention", "press", "webhook", "note", "overheard", "caught") from
 // an origin (a team id, any text) is stored.
 func InboxSubject(kind, origin string) string { return prefixInbox + kind + "." + Safe(origin) }
 

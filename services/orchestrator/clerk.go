@@ -12,6 +12,7 @@ import (
 	"github.com/slipway-hq/slipway/domain/grammar"
 	"github.com/slipway-hq/slipway/domain/pipeline"
 	"github.com/slipway-hq/slipway/domain/policy"
+	"github.com/slipway-hq/slipway/domain/roster"
 	"github.com/slipway-hq/slipway/domain/run"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
@@ -30,6 +31,8 @@ type clerk struct {
 	proj *projection.Projection
 	logs *logReader
 	now  func() time.Time
+	// runners says who is alive, if that is known.
+	runners func() (alive []roster.Runner, known bool)
 	// output is the address of the page with a run's output; nil: there is none.
 	output func(run string, created time.Time) string
 }
@@ -46,6 +49,8 @@ func (c *clerk) command(ctx context.Context, e *commandv1.Envelope) (*commandv1.
 		return c.note(ctx, e)
 	case *commandv1.Envelope_Overheard:
 		return c.overheard(ctx, e)
+	case *commandv1.Envelope_Caught:
+		return c.caught(ctx, e)
 	}
 	s, err := grammar.Parse(e.GetSentence().GetCommand(), e.GetSentence().GetText())
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/domain/policy"
+	"github.com/slipway-hq/slipway/domain/roster"
 	"github.com/slipway-hq/slipway/domain/run"
 	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
@@ -110,7 +111,7 @@ func (h *house) replica() *replica {
 	r.view = &view{log: h.log, proj: r.proj, world: world}
 	nudge := func(_, id string) { h.mu.Lock(); h.nudges = append(h.nudges, id); h.mu.Unlock() }
 	r.desk = &desk{log: h.log, view: r.view, config: func() *adopted { return force }, nudge: nudge, now: time.Now, logger: logger}
-	r.clerk = &clerk{desk: r.desk, view: r.view, proj: r.proj, now: time.Now}
+	r.clerk = &clerk{desk: r.desk, view: r.view, proj: r.proj, now: time.Now, runners: h.runners}
 	return r
 }
 
@@ -130,6 +131,15 @@ func (h *house) alive() ([]*commandv1.Lease, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.leases), h.leases != nil
+}
+
+// runners are those who live, as reasons and listeners see them.
+func (h *house) runners() (alive []roster.Runner, known bool) {
+	leases, known := h.alive()
+	for _, l := range leases {
+		alive = append(alive, runnerOf(l))
+	}
+	return alive, known
 }
 
 func (h *house) isLapsed(incarnation string) bool {

@@ -30,6 +30,10 @@ type jobWish struct {
 	startAfter time.Time
 	// despiteHold is the reason why holds shall not stop it.
 	despiteHold string
+	// runner is the only one that may take it; wait is the longest wait for it where
+	// the job does not say.
+	runner string
+	wait   time.Duration
 	// record: see deployment.record.
 	record bool
 	// pinned is what else was asked, in words that every delivery of the request
@@ -50,7 +54,7 @@ func (d *desk) startJob(ctx context.Context, who asker, want jobWish) (run.State
 
 // plan completes the event with the pinned plan, or says why there is none.
 func (d *desk) plan(cfg *adopted, who asker, want jobWish, event *eventv1.RunRequested) error {
-	plan, target, err := pipeline.ResolveJob(cfg.config, pipeline.JobRequest{Namespace: want.namespace, Job: want.job, Params: want.parameters, Delay: want.delay})
+	plan, target, err := pipeline.ResolveJob(cfg.config, pipeline.JobRequest{Namespace: want.namespace, Job: want.job, Params: want.parameters, Delay: want.delay, Runner: want.runner, Wait: want.wait})
 	if err != nil {
 		return err
 	}
@@ -113,6 +117,9 @@ func (w jobWish) digest() []byte {
 	writeParameters(write, w.parameters)
 	if w.pinned != "" {
 		write(w.pinned)
+	}
+	if w.runner != "" {
+		write("on " + w.runner)
 	}
 	return h.Sum(nil)
 }

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/slipway-hq/slipway/domain/board"
-	"github.com/slipway-hq/slipway/domain/roster"
 	"github.com/slipway-hq/slipway/domain/run"
 	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
 )
@@ -205,13 +204,7 @@ func worldOf(h *house) func() board.World {
 	old := h.first().view.world
 	return func() board.World {
 		w := old()
-		w.Runners = func() (alive []roster.Runner, known bool) {
-			leases, known := h.alive()
-			for _, l := range leases {
-				alive = append(alive, runnerOf(l))
-			}
-			return alive, known
-		}
+		w.Runners = h.runners
 		return w
 	}
 }

@@ -104,7 +104,7 @@ func New(cfg Config, deps Deps) (*Orchestrator, error) {
 	o.desk = &desk{log: deps.Log, view: o.view, config: o.adopted.Load, nudge: o.nudge, now: deps.Now, logger: o.logger}
 	o.cfg.Logs, o.logs = cfg.Logs.withDefaults(), runlog.New(js)
 	logs := &logReader{logs: o.logs}
-	o.intake = &intake{conn: deps.Conn, js: js, logger: o.logger, metrics: m, clerk: &clerk{desk: o.desk, view: o.view, proj: o.proj, logs: logs, now: deps.Now, output: o.cfg.Logs.Link().URL}}
+	o.intake = &intake{conn: deps.Conn, js: js, logger: o.logger, metrics: m, clerk: &clerk{desk: o.desk, view: o.view, proj: o.proj, logs: logs, now: deps.Now, runners: o.Runners, output: o.cfg.Logs.Link().URL}}
 	o.dispatcher = newDispatcher(deps.Log, o.logger, deps.Now, m)
 	o.dispatcher.proj, o.dispatcher.lapsed, o.dispatcher.hints = o.proj, o.watch.Lapsed, deps.Conn.Publish
 	o.dispatcher.settings, o.dispatcher.offers.leases = o.settings, o.watch.Live

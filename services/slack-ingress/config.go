@@ -21,7 +21,7 @@ type Config struct {
 	BotToken            *telemetry.Secret `name:"slack-bot-token" env:"SLACK_BOT_TOKEN" hidden:"" help:"Bot token (xoxb-...); to answer mentions and to tell guests from members."`
 	APIURL              string            `name:"slack-api-url" env:"SLACK_API_URL" default:"https://slack.com/api/" help:"Base of Slack's Web API."`
 
-	// File is slipway.yaml, for webhooks and relays; empty: there are none. The
+	// File is slipway.yaml, for webhooks, relays and listeners; empty: there are none. The
 	// process that hosts us names it, as it does for the orchestrator.
 	File string `kong:"-"`
 	// CallbackKey is shared with the runners; nil: jobs cannot speak while they run.

@@ -99,7 +99,7 @@ func (s *Service) serveDoor(w http.ResponseWriter, r *http.Request, body []byte)
 		s.refuse(w, r, received, http.StatusBadRequest, "malformed", err.Error())
 		return
 	}
-	resp := s.listen(r.Context(), body, arrival{door: kindHTTP, received: received, delivery: delivery})
+	resp := s.attend(r.Context(), body, arrival{door: kindHTTP, received: received, delivery: delivery})
 	write(w, resp)
 	s.meter.request(r.Context(), kindOf(delivery), resp.outcome, time.Since(received))
 }

@@ -133,7 +133,7 @@ func (c *channels) run(ctx context.Context, config func() *pipeline.Config) {
 // survey reads the list if anything depends on it, joins what is to be joined,
 // and checks the channels that relays name.
 func (c *channels) survey(ctx context.Context, config *pipeline.Config) error {
-	if config == nil || (!config.Slack.JoinChannels && !namesChannels(config.Relays)) {
+	if config == nil || (!config.Slack.JoinChannels && !namesChannels(config)) {
 		c.settle("")
 		return nil
 	}
@@ -154,7 +154,7 @@ func (c *channels) survey(ctx context.Context, config *pipeline.Config) error {
 			return ctx.Err()
 		}
 	}
-	failed = append(failed, c.unknown(config.Relays)...)
+	failed = append(failed, c.unknown(config)...)
 	if len(failed) > 0 {
 		return fmt.Errorf("%d of %d channels: %w", len(failed), len(list), failed[0])
 	}
@@ -162,22 +162,37 @@ func (c *channels) survey(ctx context.Context, config *pipeline.Config) error {
 	return nil
 }
 
-func namesChannels(relays map[string]pipeline.Relay) bool {
-	for _, r := range relays {
-		if strings.HasPrefix(r.Channel, "#") {
-			return true
+// wanted are the channels that relays and listeners call by their names, and who
+// does.
+func wanted(config *pipeline.Config) map[string]string {
+	out := map[string]string{}
+	note := func(channel, by string) {
+		if name, named := strings.CutPrefix(channel, "#"); named {
+			out[name] = by
 		}
 	}
-	return false
+	for name, r := range config.Relays {
+		note(r.Channel, "the relay "+name)
+	}
+	for namespace, n := range config.Namespaces {
+		for name, l := range n.Listen {
+			for _, channel := range l.Channels {
+				note(channel, "the listener "+namespace+"/"+name)
+			}
+		}
+	}
+	return out
 }
 
-// unknown are the relays whose channel nobody knows.
-func (c *channels) unknown(relays map[string]pipeline.Relay) (failed []error) {
+func namesChannels(config *pipeline.Config) bool { return len(wanted(config)) > 0 }
+
+// unknown are the relays and listeners whose channel nobody knows.
+func (c *channels) unknown(config *pipeline.Config) (failed []error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for relay, r := range relays {
-		if name, named := strings.CutPrefix(r.Channel, "#"); named && c.ids[name] == "" {
-			failed = append(failed, fmt.Errorf("the channel #%s of the relay %s is no public channel here", name, relay))
+	for name, by := range wanted(config) {
+		if c.ids[name] == "" {
+			failed = append(failed, fmt.Errorf("the channel #%s of %s is no public channel here", name, by))
 		}
 	}
 	return failed

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/slipway-hq/slipway/domain/listen"
 	"github.com/slipway-hq/slipway/domain/pipeline"
 	"github.com/slipway-hq/slipway/services/slack-ingress/internal/inbox"
 	"github.com/slipway-hq/slipway/services/slack-ingress/internal/people"
@@ -61,7 +62,8 @@ type Service struct {
 	meter  meter
 
 	config        atomic.Pointer[pipeline.Config] // nil: none, or none that is good
-	configProblem atomic.Pointer[string]          // why the newest one is not in force
+	ears          atomic.Pointer[[]listen.Listener]
+	configProblem atomic.Pointer[string] // why the newest one is not in force
 	channels      *channels
 	bigBodies     chan struct{} // one slot for each large delivery that is being read
 	smallBodies   chan struct{} // one for each delivery of any size

@@ -264,7 +264,7 @@ func (s *Service) serveEnvelope(ctx context.Context, conn *socket.Conn, e socket
 		// Repeating it would not mend it: acknowledge and forget.
 		delivery = request.Delivery{Ignored: "malformed"}
 	}
-	resp := s.listen(ctx, e.Payload, arrival{door: kindSocket, received: received, delivery: delivery})
+	resp := s.attend(ctx, e.Payload, arrival{door: kindSocket, received: received, delivery: delivery})
 	if resp.status == http.StatusOK {
 		s.acknowledge(ctx, conn, e, delivery, resp)
 	}

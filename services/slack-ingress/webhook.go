@@ -18,6 +18,7 @@ import (
 	"github.com/slipway-hq/slipway/domain/webhook"
 	commandv1 "github.com/slipway-hq/slipway/gen/slipway/command/v1"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
+	"github.com/slipway-hq/slipway/services/slack-ingress/internal/inbox"
 )
 
 const (
@@ -154,24 +155,33 @@ func (s *Service) acceptHook(ctx context.Context, at webhook.Address, claim clai
 
 // submit stores what no person waits for, if there is room for it.
 func (s *Service) submit(ctx context.Context, kind string, env *commandv1.Envelope) (first bool, err error) {
+	ticket, err := s.ticket(ctx, kind, env, hookStoreBudget)
+	if err != nil {
+		return false, err
+	}
+	return ticket.First, nil
+}
+
+// ticket is submit for who waits for the first answer.
+func (s *Service) ticket(ctx context.Context, kind string, env *commandv1.Envelope, budget time.Duration) (*inbox.Ticket, error) {
 	select {
 	case s.atWork <- struct{}{}:
 		defer func() { <-s.atWork }()
 	default:
-		return false, errBusy
+		return nil, errBusy
 	}
 	// A sender that hangs up must not undo half a delivery.
 	ctx, span := s.begin(context.WithoutCancel(ctx), kind)
 	defer span.End()
 	traced(ctx, env)
-	ctx, cancel := context.WithTimeout(ctx, hookStoreBudget)
+	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	ticket, err := s.inbox.Submit(ctx, kind, env)
 	if err != nil {
 		span.RecordError(err)
-		return false, err
+		return nil, err
 	}
-	return ticket.First, nil
+	return ticket, nil
 }
 
 func deliveryEnvelope(at webhook.Address, id string, f webhook.Facts, now time.Time) *commandv1.Envelope {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/slipway-hq/slipway/domain/listen"
 	"github.com/slipway-hq/slipway/internal/configfile"
 )
 
@@ -36,10 +37,12 @@ func (s *Service) take(file *configfile.File, problems configfile.Problems) {
 		return
 	}
 	s.configProblem.Store(nil)
+	ears := listen.Ears(file.Config)
+	s.ears.Store(&ears)
 	if before := s.config.Swap(&file.Config); before == nil {
-		s.log.Info("webhooks and relays configured", "file", file.Name, "digest", file.Digest)
+		s.log.Info("webhooks, relays and listeners configured", "file", file.Name, "digest", file.Digest)
 	} else {
-		s.log.Info("webhooks and relays configured anew", "file", file.Name, "digest", file.Digest)
+		s.log.Info("webhooks, relays and listeners configured anew", "file", file.Name, "digest", file.Digest)
 	}
 	s.channels.poke()
 }

@@ -71,7 +71,7 @@ func (x Answer_Visibility) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Answer_Visibility.Descriptor instead.
 func (Answer_Visibility) EnumDescriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{7, 0}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{8, 0}
 }
 
 type LogChunk_Stream int32
@@ -124,7 +124,7 @@ func (x LogChunk_Stream) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogChunk_Stream.Descriptor instead.
 func (LogChunk_Stream) EnumDescriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{10, 0}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{11, 0}
 }
 
 type Card_State int32
@@ -182,7 +182,7 @@ func (x Card_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Card_State.Descriptor instead.
 func (Card_State) EnumDescriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{12, 0}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{13, 0}
 }
 
 // Envelope is one request from Slack, verified and normalised. It is what
@@ -203,6 +203,7 @@ type Envelope struct {
 	//	*Envelope_Delivery
 	//	*Envelope_Note
 	//	*Envelope_Overheard
+	//	*Envelope_Caught
 	Body isEnvelope_Body `protobuf_oneof:"body"`
 	// W3C trace context.
 	Trace map[string]string `protobuf:"bytes,7,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -322,6 +323,15 @@ func (x *Envelope) GetOverheard() *Overheard {
 	return nil
 }
 
+func (x *Envelope) GetCaught() *Caught {
+	if x != nil {
+		if x, ok := x.Body.(*Envelope_Caught); ok {
+			return x.Caught
+		}
+	}
+	return nil
+}
+
 func (x *Envelope) GetTrace() map[string]string {
 	if x != nil {
 		return x.Trace
@@ -360,6 +370,10 @@ type Envelope_Overheard struct {
 	Overheard *Overheard `protobuf:"bytes,11,opt,name=overheard,proto3,oneof"`
 }
 
+type Envelope_Caught struct {
+	Caught *Caught `protobuf:"bytes,20,opt,name=caught,proto3,oneof"`
+}
+
 func (*Envelope_Sentence) isEnvelope_Body() {}
 
 func (*Envelope_Press) isEnvelope_Body() {}
@@ -369,6 +383,8 @@ func (*Envelope_Delivery) isEnvelope_Body() {}
 func (*Envelope_Note) isEnvelope_Body() {}
 
 func (*Envelope_Overheard) isEnvelope_Body() {}
+
+func (*Envelope_Caught) isEnvelope_Body() {}
 
 // Standing is what Slack says of a person when the request arrives: guests,
 // bots and strangers are always refused.
@@ -721,6 +737,120 @@ func (x *Overheard) GetDirect() bool {
 	return false
 }
 
+// Caught is a message in a channel that a listener waits for. Of its text there
+// is what the named parts of the match hold, and nothing else.
+type Caught struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Namespace string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Listener  string                 `protobuf:"bytes,2,opt,name=listener,proto3" json:"listener,omitempty"`
+	// The match by which the door found it.
+	Match string            `protobuf:"bytes,3,opt,name=match,proto3" json:"match,omitempty"`
+	Parts map[string]string `protobuf:"bytes,4,rep,name=parts,proto3" json:"parts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// It was edited so, or removed.
+	Edited  bool `protobuf:"varint,5,opt,name=edited,proto3" json:"edited,omitempty"`
+	Deleted bool `protobuf:"varint,6,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	// It fits by the text of its attachments.
+	Attachment bool `protobuf:"varint,7,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	// Ids of the bot and the app that posted it; empty: a person did.
+	Bot           string `protobuf:"bytes,8,opt,name=bot,proto3" json:"bot,omitempty"`
+	App           string `protobuf:"bytes,9,opt,name=app,proto3" json:"app,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Caught) Reset() {
+	*x = Caught{}
+	mi := &file_slipway_command_v1_command_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Caught) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Caught) ProtoMessage() {}
+
+func (x *Caught) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_command_v1_command_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Caught.ProtoReflect.Descriptor instead.
+func (*Caught) Descriptor() ([]byte, []int) {
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Caught) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Caught) GetListener() string {
+	if x != nil {
+		return x.Listener
+	}
+	return ""
+}
+
+func (x *Caught) GetMatch() string {
+	if x != nil {
+		return x.Match
+	}
+	return ""
+}
+
+func (x *Caught) GetParts() map[string]string {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+func (x *Caught) GetEdited() bool {
+	if x != nil {
+		return x.Edited
+	}
+	return false
+}
+
+func (x *Caught) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
+}
+
+func (x *Caught) GetAttachment() bool {
+	if x != nil {
+		return x.Attachment
+	}
+	return false
+}
+
+func (x *Caught) GetBot() string {
+	if x != nil {
+		return x.Bot
+	}
+	return ""
+}
+
+func (x *Caught) GetApp() string {
+	if x != nil {
+		return x.App
+	}
+	return ""
+}
+
 // Sentence is what a person typed: a slash command or a mention.
 type Sentence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -734,7 +864,7 @@ type Sentence struct {
 
 func (x *Sentence) Reset() {
 	*x = Sentence{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[5]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -746,7 +876,7 @@ func (x *Sentence) String() string {
 func (*Sentence) ProtoMessage() {}
 
 func (x *Sentence) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[5]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -759,7 +889,7 @@ func (x *Sentence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sentence.ProtoReflect.Descriptor instead.
 func (*Sentence) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{5}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Sentence) GetCommand() string {
@@ -793,7 +923,7 @@ type Press struct {
 
 func (x *Press) Reset() {
 	*x = Press{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[6]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +935,7 @@ func (x *Press) String() string {
 func (*Press) ProtoMessage() {}
 
 func (x *Press) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[6]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,7 +948,7 @@ func (x *Press) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Press.ProtoReflect.Descriptor instead.
 func (*Press) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{6}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Press) GetAction() string {
@@ -869,7 +999,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[7]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -881,7 +1011,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[7]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -894,7 +1024,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{7}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Answer) GetVisibility() Answer_Visibility {
@@ -950,7 +1080,7 @@ type Choice struct {
 
 func (x *Choice) Reset() {
 	*x = Choice{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[8]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -962,7 +1092,7 @@ func (x *Choice) String() string {
 func (*Choice) ProtoMessage() {}
 
 func (x *Choice) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[8]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -975,7 +1105,7 @@ func (x *Choice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Choice.ProtoReflect.Descriptor instead.
 func (*Choice) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{8}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Choice) GetLabel() string {
@@ -1006,7 +1136,7 @@ type Hint struct {
 
 func (x *Hint) Reset() {
 	*x = Hint{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[9]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1018,7 +1148,7 @@ func (x *Hint) String() string {
 func (*Hint) ProtoMessage() {}
 
 func (x *Hint) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[9]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,7 +1161,7 @@ func (x *Hint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hint.ProtoReflect.Descriptor instead.
 func (*Hint) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{9}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Hint) GetRun() string {
@@ -1074,7 +1204,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[10]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1216,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[10]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1229,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{10}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LogChunk) GetStream() LogChunk_Stream {
@@ -1146,7 +1276,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[11]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1288,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[11]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1301,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{11}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Lease) GetHolder() string {
@@ -1279,7 +1409,7 @@ type Card struct {
 
 func (x *Card) Reset() {
 	*x = Card{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[12]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +1421,7 @@ func (x *Card) String() string {
 func (*Card) ProtoMessage() {}
 
 func (x *Card) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[12]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1434,7 @@ func (x *Card) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Card.ProtoReflect.Descriptor instead.
 func (*Card) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{12}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Card) GetState() Card_State {
@@ -1412,7 +1542,7 @@ type Dead struct {
 
 func (x *Dead) Reset() {
 	*x = Dead{}
-	mi := &file_slipway_command_v1_command_proto_msgTypes[13]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1424,7 +1554,7 @@ func (x *Dead) String() string {
 func (*Dead) ProtoMessage() {}
 
 func (x *Dead) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_command_v1_command_proto_msgTypes[13]
+	mi := &file_slipway_command_v1_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1437,7 +1567,7 @@ func (x *Dead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dead.ProtoReflect.Descriptor instead.
 func (*Dead) Descriptor() ([]byte, []int) {
-	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{13}
+	return file_slipway_command_v1_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Dead) GetService() string {
@@ -1479,7 +1609,7 @@ var File_slipway_command_v1_command_proto protoreflect.FileDescriptor
 
 const file_slipway_command_v1_command_proto_rawDesc = "" +
 	"\n" +
-	" slipway/command/v1/command.proto\x12\x12slipway.command.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dslipway/event/v1/commit.proto\x1a\x1bslipway/event/v1/plan.proto\x1a\x1aslipway/event/v1/run.proto\"\xa0\x05\n" +
+	" slipway/command/v1/command.proto\x12\x12slipway.command.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dslipway/event/v1/commit.proto\x1a\x1bslipway/event/v1/plan.proto\x1a\x1aslipway/event/v1/run.proto\"\xd6\x05\n" +
 	"\bEnvelope\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\tR\bidentity\x129\n" +
 	"\tprincipal\x18\x02 \x01(\v2\x1b.slipway.event.v1.PrincipalR\tprincipal\x120\n" +
@@ -1490,7 +1620,8 @@ const file_slipway_command_v1_command_proto_rawDesc = "" +
 	"\bdelivery\x18\t \x01(\v2\x1c.slipway.command.v1.DeliveryH\x00R\bdelivery\x12.\n" +
 	"\x04note\x18\n" +
 	" \x01(\v2\x18.slipway.command.v1.NoteH\x00R\x04note\x12=\n" +
-	"\toverheard\x18\v \x01(\v2\x1d.slipway.command.v1.OverheardH\x00R\toverheard\x12=\n" +
+	"\toverheard\x18\v \x01(\v2\x1d.slipway.command.v1.OverheardH\x00R\toverheard\x124\n" +
+	"\x06caught\x18\x14 \x01(\v2\x1a.slipway.command.v1.CaughtH\x00R\x06caught\x12=\n" +
 	"\x05trace\x18\a \x03(\v2'.slipway.command.v1.Envelope.TraceEntryR\x05trace\x128\n" +
 	"\bstanding\x18\b \x01(\v2\x1c.slipway.command.v1.StandingR\bstanding\x1a8\n" +
 	"\n" +
@@ -1531,7 +1662,23 @@ const file_slipway_command_v1_command_proto_rawDesc = "" +
 	"\x06format\x18\x04 \x01(\x0e2\x1f.slipway.event.v1.Report.FormatR\x06format\";\n" +
 	"\tOverheard\x12\x16\n" +
 	"\x06relays\x18\x01 \x03(\tR\x06relays\x12\x16\n" +
-	"\x06direct\x18\x02 \x01(\bR\x06direct\"8\n" +
+	"\x06direct\x18\x02 \x01(\bR\x06direct\"\xc5\x02\n" +
+	"\x06Caught\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1a\n" +
+	"\blistener\x18\x02 \x01(\tR\blistener\x12\x14\n" +
+	"\x05match\x18\x03 \x01(\tR\x05match\x12;\n" +
+	"\x05parts\x18\x04 \x03(\v2%.slipway.command.v1.Caught.PartsEntryR\x05parts\x12\x16\n" +
+	"\x06edited\x18\x05 \x01(\bR\x06edited\x12\x18\n" +
+	"\adeleted\x18\x06 \x01(\bR\adeleted\x12\x1e\n" +
+	"\n" +
+	"attachment\x18\a \x01(\bR\n" +
+	"attachment\x12\x10\n" +
+	"\x03bot\x18\b \x01(\tR\x03bot\x12\x10\n" +
+	"\x03app\x18\t \x01(\tR\x03app\x1a8\n" +
+	"\n" +
+	"PartsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"8\n" +
 	"\bSentence\x12\x18\n" +
 	"\acommand\x18\x01 \x01(\tR\acommand\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\"c\n" +
@@ -1633,7 +1780,7 @@ func file_slipway_command_v1_command_proto_rawDescGZIP() []byte {
 }
 
 var file_slipway_command_v1_command_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_slipway_command_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_slipway_command_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_slipway_command_v1_command_proto_goTypes = []any{
 	(Answer_Visibility)(0),        // 0: slipway.command.v1.Answer.Visibility
 	(LogChunk_Stream)(0),          // 1: slipway.command.v1.LogChunk.Stream
@@ -1643,54 +1790,58 @@ var file_slipway_command_v1_command_proto_goTypes = []any{
 	(*Delivery)(nil),              // 5: slipway.command.v1.Delivery
 	(*Note)(nil),                  // 6: slipway.command.v1.Note
 	(*Overheard)(nil),             // 7: slipway.command.v1.Overheard
-	(*Sentence)(nil),              // 8: slipway.command.v1.Sentence
-	(*Press)(nil),                 // 9: slipway.command.v1.Press
-	(*Answer)(nil),                // 10: slipway.command.v1.Answer
-	(*Choice)(nil),                // 11: slipway.command.v1.Choice
-	(*Hint)(nil),                  // 12: slipway.command.v1.Hint
-	(*LogChunk)(nil),              // 13: slipway.command.v1.LogChunk
-	(*Lease)(nil),                 // 14: slipway.command.v1.Lease
-	(*Card)(nil),                  // 15: slipway.command.v1.Card
-	(*Dead)(nil),                  // 16: slipway.command.v1.Dead
-	nil,                           // 17: slipway.command.v1.Envelope.TraceEntry
-	nil,                           // 18: slipway.command.v1.Delivery.FactsEntry
-	nil,                           // 19: slipway.command.v1.Delivery.FieldsEntry
-	nil,                           // 20: slipway.command.v1.Hint.TraceEntry
-	nil,                           // 21: slipway.command.v1.Lease.LabelsEntry
-	(*v1.Principal)(nil),          // 22: slipway.event.v1.Principal
-	(*v1.Origin)(nil),             // 23: slipway.event.v1.Origin
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
-	(v1.Report_Format)(0),         // 25: slipway.event.v1.Report.Format
+	(*Caught)(nil),                // 8: slipway.command.v1.Caught
+	(*Sentence)(nil),              // 9: slipway.command.v1.Sentence
+	(*Press)(nil),                 // 10: slipway.command.v1.Press
+	(*Answer)(nil),                // 11: slipway.command.v1.Answer
+	(*Choice)(nil),                // 12: slipway.command.v1.Choice
+	(*Hint)(nil),                  // 13: slipway.command.v1.Hint
+	(*LogChunk)(nil),              // 14: slipway.command.v1.LogChunk
+	(*Lease)(nil),                 // 15: slipway.command.v1.Lease
+	(*Card)(nil),                  // 16: slipway.command.v1.Card
+	(*Dead)(nil),                  // 17: slipway.command.v1.Dead
+	nil,                           // 18: slipway.command.v1.Envelope.TraceEntry
+	nil,                           // 19: slipway.command.v1.Delivery.FactsEntry
+	nil,                           // 20: slipway.command.v1.Delivery.FieldsEntry
+	nil,                           // 21: slipway.command.v1.Caught.PartsEntry
+	nil,                           // 22: slipway.command.v1.Hint.TraceEntry
+	nil,                           // 23: slipway.command.v1.Lease.LabelsEntry
+	(*v1.Principal)(nil),          // 24: slipway.event.v1.Principal
+	(*v1.Origin)(nil),             // 25: slipway.event.v1.Origin
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(v1.Report_Format)(0),         // 27: slipway.event.v1.Report.Format
 }
 var file_slipway_command_v1_command_proto_depIdxs = []int32{
-	22, // 0: slipway.command.v1.Envelope.principal:type_name -> slipway.event.v1.Principal
-	23, // 1: slipway.command.v1.Envelope.origin:type_name -> slipway.event.v1.Origin
-	24, // 2: slipway.command.v1.Envelope.received:type_name -> google.protobuf.Timestamp
-	8,  // 3: slipway.command.v1.Envelope.sentence:type_name -> slipway.command.v1.Sentence
-	9,  // 4: slipway.command.v1.Envelope.press:type_name -> slipway.command.v1.Press
+	24, // 0: slipway.command.v1.Envelope.principal:type_name -> slipway.event.v1.Principal
+	25, // 1: slipway.command.v1.Envelope.origin:type_name -> slipway.event.v1.Origin
+	26, // 2: slipway.command.v1.Envelope.received:type_name -> google.protobuf.Timestamp
+	9,  // 3: slipway.command.v1.Envelope.sentence:type_name -> slipway.command.v1.Sentence
+	10, // 4: slipway.command.v1.Envelope.press:type_name -> slipway.command.v1.Press
 	5,  // 5: slipway.command.v1.Envelope.delivery:type_name -> slipway.command.v1.Delivery
 	6,  // 6: slipway.command.v1.Envelope.note:type_name -> slipway.command.v1.Note
 	7,  // 7: slipway.command.v1.Envelope.overheard:type_name -> slipway.command.v1.Overheard
-	17, // 8: slipway.command.v1.Envelope.trace:type_name -> slipway.command.v1.Envelope.TraceEntry
-	4,  // 9: slipway.command.v1.Envelope.standing:type_name -> slipway.command.v1.Standing
-	18, // 10: slipway.command.v1.Delivery.facts:type_name -> slipway.command.v1.Delivery.FactsEntry
-	19, // 11: slipway.command.v1.Delivery.fields:type_name -> slipway.command.v1.Delivery.FieldsEntry
-	25, // 12: slipway.command.v1.Note.format:type_name -> slipway.event.v1.Report.Format
-	0,  // 13: slipway.command.v1.Answer.visibility:type_name -> slipway.command.v1.Answer.Visibility
-	11, // 14: slipway.command.v1.Answer.choices:type_name -> slipway.command.v1.Choice
-	20, // 15: slipway.command.v1.Hint.trace:type_name -> slipway.command.v1.Hint.TraceEntry
-	1,  // 16: slipway.command.v1.LogChunk.stream:type_name -> slipway.command.v1.LogChunk.Stream
-	24, // 17: slipway.command.v1.LogChunk.time:type_name -> google.protobuf.Timestamp
-	24, // 18: slipway.command.v1.Lease.renewed:type_name -> google.protobuf.Timestamp
-	21, // 19: slipway.command.v1.Lease.labels:type_name -> slipway.command.v1.Lease.LabelsEntry
-	2,  // 20: slipway.command.v1.Card.state:type_name -> slipway.command.v1.Card.State
-	24, // 21: slipway.command.v1.Card.deadline:type_name -> google.protobuf.Timestamp
-	24, // 22: slipway.command.v1.Dead.time:type_name -> google.protobuf.Timestamp
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	8,  // 8: slipway.command.v1.Envelope.caught:type_name -> slipway.command.v1.Caught
+	18, // 9: slipway.command.v1.Envelope.trace:type_name -> slipway.command.v1.Envelope.TraceEntry
+	4,  // 10: slipway.command.v1.Envelope.standing:type_name -> slipway.command.v1.Standing
+	19, // 11: slipway.command.v1.Delivery.facts:type_name -> slipway.command.v1.Delivery.FactsEntry
+	20, // 12: slipway.command.v1.Delivery.fields:type_name -> slipway.command.v1.Delivery.FieldsEntry
+	27, // 13: slipway.command.v1.Note.format:type_name -> slipway.event.v1.Report.Format
+	21, // 14: slipway.command.v1.Caught.parts:type_name -> slipway.command.v1.Caught.PartsEntry
+	0,  // 15: slipway.command.v1.Answer.visibility:type_name -> slipway.command.v1.Answer.Visibility
+	12, // 16: slipway.command.v1.Answer.choices:type_name -> slipway.command.v1.Choice
+	22, // 17: slipway.command.v1.Hint.trace:type_name -> slipway.command.v1.Hint.TraceEntry
+	1,  // 18: slipway.command.v1.LogChunk.stream:type_name -> slipway.command.v1.LogChunk.Stream
+	26, // 19: slipway.command.v1.LogChunk.time:type_name -> google.protobuf.Timestamp
+	26, // 20: slipway.command.v1.Lease.renewed:type_name -> google.protobuf.Timestamp
+	23, // 21: slipway.command.v1.Lease.labels:type_name -> slipway.command.v1.Lease.LabelsEntry
+	2,  // 22: slipway.command.v1.Card.state:type_name -> slipway.command.v1.Card.State
+	26, // 23: slipway.command.v1.Card.deadline:type_name -> google.protobuf.Timestamp
+	26, // 24: slipway.command.v1.Dead.time:type_name -> google.protobuf.Timestamp
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_slipway_command_v1_command_proto_init() }
@@ -1704,6 +1855,7 @@ func file_slipway_command_v1_command_proto_init() {
 		(*Envelope_Delivery)(nil),
 		(*Envelope_Note)(nil),
 		(*Envelope_Overheard)(nil),
+		(*Envelope_Caught)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1711,7 +1863,7 @@ func file_slipway_command_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_command_v1_command_proto_rawDesc), len(file_slipway_command_v1_command_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -80,7 +80,7 @@ func (Principal_Kind) EnumDescriptor() ([]byte, []int) {
 // Commit is one decision: the only thing that is ever stored in the EVENTS
 // stream. One commit is one message on the one subject of its aggregate
 // (ev.run.ID, ev.lane.TOKEN, ev.schedule.TOKEN,
-// ev.relay.TOKEN, ev.config), appended by compare-and-set on that
+// ev.relay.TOKEN, ev.listen.TOKEN, ev.config), appended by compare-and-set on that
 // subject. Events are append-only: a new meaning is a new message.
 type Commit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -229,6 +229,7 @@ type Event struct {
 	//	*Event_MessageRelayed
 	//	*Event_AwaySet
 	//	*Event_AwayCleared
+	//	*Event_MessageHeard
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -532,6 +533,15 @@ func (x *Event) GetAwayCleared() *AwayCleared {
 	return nil
 }
 
+func (x *Event) GetMessageHeard() *MessageHeard {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_MessageHeard); ok {
+			return x.MessageHeard
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -652,6 +662,10 @@ type Event_AwayCleared struct {
 	AwayCleared *AwayCleared `protobuf:"bytes,92,opt,name=away_cleared,json=awayCleared,proto3,oneof"`
 }
 
+type Event_MessageHeard struct {
+	MessageHeard *MessageHeard `protobuf:"bytes,95,opt,name=message_heard,json=messageHeard,proto3,oneof"`
+}
+
 func (*Event_RunRequested) isEvent_Kind() {}
 
 func (*Event_RunRefused) isEvent_Kind() {}
@@ -709,6 +723,8 @@ func (*Event_MessageRelayed) isEvent_Kind() {}
 func (*Event_AwaySet) isEvent_Kind() {}
 
 func (*Event_AwayCleared) isEvent_Kind() {}
+
+func (*Event_MessageHeard) isEvent_Kind() {}
 
 // Principal is who acts. Authorisation goes by the immutable ids, never by
 // names.
@@ -850,7 +866,7 @@ var File_slipway_event_v1_commit_proto protoreflect.FileDescriptor
 
 const file_slipway_event_v1_commit_proto_rawDesc = "" +
 	"\n" +
-	"\x1dslipway/event/v1/commit.proto\x12\x10slipway.event.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bslipway/event/v1/lane.proto\x1a\x1cslipway/event/v1/relay.proto\x1a\x1aslipway/event/v1/run.proto\x1a\x1fslipway/event/v1/schedule.proto\"\xf7\x02\n" +
+	"\x1dslipway/event/v1/commit.proto\x12\x10slipway.event.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bslipway/event/v1/lane.proto\x1a\x1dslipway/event/v1/listen.proto\x1a\x1cslipway/event/v1/relay.proto\x1a\x1aslipway/event/v1/run.proto\x1a\x1fslipway/event/v1/schedule.proto\"\xf7\x02\n" +
 	"\x06Commit\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x1b\n" +
@@ -864,7 +880,7 @@ const file_slipway_event_v1_commit_proto_rawDesc = "" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x82\x10\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc9\x10\n" +
 	"\x05Event\x12E\n" +
 	"\rrun_requested\x18\x01 \x01(\v2\x1e.slipway.event.v1.RunRequestedH\x00R\frunRequested\x12?\n" +
 	"\vrun_refused\x18\x02 \x01(\v2\x1c.slipway.event.v1.RunRefusedH\x00R\n" +
@@ -899,7 +915,8 @@ const file_slipway_event_v1_commit_proto_rawDesc = "" +
 	"\x10schedule_resumed\x18S \x01(\v2!.slipway.event.v1.ScheduleResumedH\x00R\x0fscheduleResumed\x12K\n" +
 	"\x0fmessage_relayed\x18Z \x01(\v2 .slipway.event.v1.MessageRelayedH\x00R\x0emessageRelayed\x126\n" +
 	"\baway_set\x18[ \x01(\v2\x19.slipway.event.v1.AwaySetH\x00R\aawaySet\x12B\n" +
-	"\faway_cleared\x18\\ \x01(\v2\x1d.slipway.event.v1.AwayClearedH\x00R\vawayClearedB\x06\n" +
+	"\faway_cleared\x18\\ \x01(\v2\x1d.slipway.event.v1.AwayClearedH\x00R\vawayCleared\x12E\n" +
+	"\rmessage_heard\x18_ \x01(\v2\x1e.slipway.event.v1.MessageHeardH\x00R\fmessageHeardB\x06\n" +
 	"\x04kind\"\xcf\x01\n" +
 	"\tPrincipal\x124\n" +
 	"\x04kind\x18\x01 \x01(\x0e2 .slipway.event.v1.Principal.KindR\x04kind\x12\x12\n" +
@@ -967,6 +984,7 @@ var file_slipway_event_v1_commit_proto_goTypes = []any{
 	(*MessageRelayed)(nil),        // 32: slipway.event.v1.MessageRelayed
 	(*AwaySet)(nil),               // 33: slipway.event.v1.AwaySet
 	(*AwayCleared)(nil),           // 34: slipway.event.v1.AwayCleared
+	(*MessageHeard)(nil),          // 35: slipway.event.v1.MessageHeard
 }
 var file_slipway_event_v1_commit_proto_depIdxs = []int32{
 	3,  // 0: slipway.event.v1.Commit.actor:type_name -> slipway.event.v1.Principal
@@ -1002,12 +1020,13 @@ var file_slipway_event_v1_commit_proto_depIdxs = []int32{
 	32, // 30: slipway.event.v1.Event.message_relayed:type_name -> slipway.event.v1.MessageRelayed
 	33, // 31: slipway.event.v1.Event.away_set:type_name -> slipway.event.v1.AwaySet
 	34, // 32: slipway.event.v1.Event.away_cleared:type_name -> slipway.event.v1.AwayCleared
-	0,  // 33: slipway.event.v1.Principal.kind:type_name -> slipway.event.v1.Principal.Kind
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	35, // 33: slipway.event.v1.Event.message_heard:type_name -> slipway.event.v1.MessageHeard
+	0,  // 34: slipway.event.v1.Principal.kind:type_name -> slipway.event.v1.Principal.Kind
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_slipway_event_v1_commit_proto_init() }
@@ -1016,6 +1035,7 @@ func file_slipway_event_v1_commit_proto_init() {
 		return
 	}
 	file_slipway_event_v1_lane_proto_init()
+	file_slipway_event_v1_listen_proto_init()
 	file_slipway_event_v1_relay_proto_init()
 	file_slipway_event_v1_run_proto_init()
 	file_slipway_event_v1_schedule_proto_init()
@@ -1049,6 +1069,7 @@ func file_slipway_event_v1_commit_proto_init() {
 		(*Event_MessageRelayed)(nil),
 		(*Event_AwaySet)(nil),
 		(*Event_AwayCleared)(nil),
+		(*Event_MessageHeard)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

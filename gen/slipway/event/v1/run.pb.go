@@ -37,6 +37,8 @@ const (
 	Origin_DOOR_SCHEDULE Origin_Door = 6
 	// A reminder that Slack posts for somebody.
 	Origin_DOOR_REMINDER Origin_Door = 7
+	// A message in a channel that a listener waits for: source names it.
+	Origin_DOOR_LISTEN Origin_Door = 8
 )
 
 // Enum value maps for Origin_Door.
@@ -50,6 +52,7 @@ var (
 		5: "DOOR_WEBHOOK",
 		6: "DOOR_SCHEDULE",
 		7: "DOOR_REMINDER",
+		8: "DOOR_LISTEN",
 	}
 	Origin_Door_value = map[string]int32{
 		"DOOR_UNSPECIFIED":   0,
@@ -60,6 +63,7 @@ var (
 		"DOOR_WEBHOOK":       5,
 		"DOOR_SCHEDULE":      6,
 		"DOOR_REMINDER":      7,
+		"DOOR_LISTEN":        8,
 	}
 )
 
@@ -524,10 +528,12 @@ type Origin struct {
 	ThreadTs string `protobuf:"bytes,4,opt,name=thread_ts,json=threadTs,proto3" json:"thread_ts,omitempty"`
 	// The person's own message, if any: it gets the reactions.
 	MessageTs string `protobuf:"bytes,5,opt,name=message_ts,json=messageTs,proto3" json:"message_ts,omitempty"`
-	// Webhook project or "NAMESPACE/SCHEDULE".
+	// Webhook project, "NAMESPACE/SCHEDULE" or "NAMESPACE/LISTENER".
 	Source string `protobuf:"bytes,6,opt,name=source,proto3" json:"source,omitempty"`
 	// Permalink or page of what caused it; may be empty.
-	Url           string `protobuf:"bytes,7,opt,name=url,proto3" json:"url,omitempty"`
+	Url string `protobuf:"bytes,7,opt,name=url,proto3" json:"url,omitempty"`
+	// Bot or app whose message it was; empty: a person's.
+	Bot           string `protobuf:"bytes,8,opt,name=bot,proto3" json:"bot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -607,6 +613,13 @@ func (x *Origin) GetSource() string {
 func (x *Origin) GetUrl() string {
 	if x != nil {
 		return x.Url
+	}
+	return ""
+}
+
+func (x *Origin) GetBot() string {
+	if x != nil {
+		return x.Bot
 	}
 	return ""
 }
@@ -1735,7 +1748,7 @@ const file_slipway_event_v1_run_proto_rawDesc = "" +
 	"\vCarriedStep\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\rR\x04step\x12\x10\n" +
 	"\x03run\x18\x02 \x01(\tR\x03run\x128\n" +
-	"\tartefacts\x18\x03 \x03(\v2\x1a.slipway.event.v1.ArtefactR\tartefacts\"\xef\x02\n" +
+	"\tartefacts\x18\x03 \x03(\v2\x1a.slipway.event.v1.ArtefactR\tartefacts\"\x92\x03\n" +
 	"\x06Origin\x121\n" +
 	"\x04door\x18\x01 \x01(\x0e2\x1d.slipway.event.v1.Origin.DoorR\x04door\x12\x12\n" +
 	"\x04team\x18\x02 \x01(\tR\x04team\x12\x18\n" +
@@ -1744,7 +1757,8 @@ const file_slipway_event_v1_run_proto_rawDesc = "" +
 	"\n" +
 	"message_ts\x18\x05 \x01(\tR\tmessageTs\x12\x16\n" +
 	"\x06source\x18\x06 \x01(\tR\x06source\x12\x10\n" +
-	"\x03url\x18\a \x01(\tR\x03url\"\x9d\x01\n" +
+	"\x03url\x18\a \x01(\tR\x03url\x12\x10\n" +
+	"\x03bot\x18\b \x01(\tR\x03bot\"\xae\x01\n" +
 	"\x04Door\x12\x14\n" +
 	"\x10DOOR_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12DOOR_SLASH_COMMAND\x10\x01\x12\x10\n" +
@@ -1753,7 +1767,8 @@ const file_slipway_event_v1_run_proto_rawDesc = "" +
 	"\bDOOR_API\x10\x04\x12\x10\n" +
 	"\fDOOR_WEBHOOK\x10\x05\x12\x11\n" +
 	"\rDOOR_SCHEDULE\x10\x06\x12\x11\n" +
-	"\rDOOR_REMINDER\x10\a\"<\n" +
+	"\rDOOR_REMINDER\x10\a\x12\x0f\n" +
+	"\vDOOR_LISTEN\x10\b\"<\n" +
 	"\n" +
 	"RunRefused\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x1a\n" +

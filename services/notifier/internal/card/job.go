@@ -64,6 +64,11 @@ func asker(s *run.State) string {
 		text = strings.TrimSpace("schedule " + s.Origin.GetSource())
 	case eventv1.Origin_DOOR_REMINDER:
 		text = "a reminder"
+	case eventv1.Origin_DOOR_LISTEN:
+		if m := mention(s.Requester.GetUser()); m != "" {
+			return m
+		}
+		text = strings.TrimSpace("a message for " + s.Origin.GetSource())
 	case eventv1.Origin_DOOR_UNSPECIFIED, eventv1.Origin_DOOR_SLASH_COMMAND, eventv1.Origin_DOOR_MENTION, eventv1.Origin_DOOR_BUTTON, eventv1.Origin_DOOR_API:
 		if m := mention(s.Requester.GetUser()); m != "" {
 			return m

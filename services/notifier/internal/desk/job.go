@@ -69,7 +69,7 @@ func (d *Desk) actJob(ctx context.Context, t *track, e *entry) (time.Time, error
 
 // background tells whether nobody was there to be told what became of a request.
 func background(o *eventv1.Origin) bool {
-	return o.GetDoor() == eventv1.Origin_DOOR_WEBHOOK || o.GetDoor() == eventv1.Origin_DOOR_SCHEDULE
+	return o.GetDoor() == eventv1.Origin_DOOR_WEBHOOK || o.GetDoor() == eventv1.Origin_DOOR_SCHEDULE || o.GetBot() != ""
 }
 
 // private tells whether a channel is a direct conversation.
