@@ -109,6 +109,7 @@ func (s *site) refusals(t *testing.T) {
 		{topology.SubjectConfig, []string{orchestrator}},
 		{topology.ScheduleSubject("a/b"), []string{orchestrator}},
 		{topology.RelaySubject("a"), []string{orchestrator}},
+		{topology.ListenSubject("a/b"), []string{orchestrator}},
 		{topology.WorkSubject("default", "d-1"), []string{orchestrator}},
 		{topology.LogSubject("d-1", 1, 1, 1), []string{runner}},
 		{topology.DeadSubject("orchestrator", "x"), []string{orchestrator}},
