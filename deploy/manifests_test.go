@@ -421,6 +421,26 @@ func TestTheGraceIsLongerThanTheDrain(t *testing.T) {
 	}
 }
 
+// A NATS server leaves before it is stopped: clients and leaderships go first.
+func TestTheGraceOfNATSIsLongerThanItsLameDuck(t *testing.T) {
+	conf := read(t, filepath.Join("nats", "nats.conf"))
+	var needed time.Duration
+	for _, name := range []string{"lame_duck_grace_period", "lame_duck_duration"} {
+		m := regexp.MustCompile(`(?m)^` + name + `: (\w+)$`).FindStringSubmatch(conf)
+		if m == nil {
+			t.Fatalf("%s is not set", name)
+		}
+		d, err := time.ParseDuration(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		needed += d
+	}
+	if grace := time.Duration(pods(t)["nats"].TerminationGracePeriodSeconds) * time.Second; grace < needed+10*time.Second {
+		t.Errorf("it is killed after %s, and leaves for %s", grace, needed)
+	}
+}
+
 // Names that the manifests take for granted are those that the program for the
 // secrets makes.
 func TestSecretsAreThoseThatAreMade(t *testing.T) {
