@@ -180,7 +180,7 @@ func keyOf(id string) (key uint32) {
 			key = key<<5 | uint32(c-'2'+26)
 		default:
 			h := fnv.New32a()
-			h.Write([]byte(rest)) //nolint:errcheck // a hash takes everything
+			_, _ = h.Write([]byte(rest)) // a hash takes everything
 			return h.Sum32() | 1<<keyBits
 		}
 	}

@@ -54,8 +54,8 @@ const clockDoubt = time.Minute
 // Due tells whether a step that waits for its next attempt need not wait longer.
 // A failure that lies in the future was written by a clock that was ahead; its
 // delay is then not waited for, since nobody can tell how much of it is over.
-func (s *Step) Due(now time.Time) bool {
-	return !now.Before(s.RetryAt) || now.Add(clockDoubt).Before(s.Finished)
+func (st *Step) Due(now time.Time) bool {
+	return !now.Before(st.RetryAt) || now.Add(clockDoubt).Before(st.Finished)
 }
 
 // Step is one step of a run.

@@ -269,10 +269,9 @@ func TestASnapshotOfAnotherLogIsRefused(t *testing.T) {
 	b.history(300)
 	b.save()
 	other := memlog.New()
-	_, data := "", []byte{}
 	for range b.proj.Sequence() {
-		var err error
-		if data, err = proto.Marshal(&eventv1.Commit{Id: "y", Version: 1}); err != nil {
+		data, err := proto.Marshal(&eventv1.Commit{Id: "y", Version: 1})
+		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := other.Append(t.Context(), fmt.Sprint("ev.other.", b.append("ev.future.x")), 0, data); err != nil {
