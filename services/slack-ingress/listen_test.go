@@ -144,6 +144,30 @@ func TestPostsOfBotsCountByIDAlone(t *testing.T) {
 	}
 }
 
+// A reply that is sent to the channel as well comes as an event of its own and as a
+// change of itself, which nobody made.
+func TestABroadcastReplyIsOneMessage(t *testing.T) {
+	w := newListeners(t)
+	reply := map[string]any{
+		"type": "message", "subtype": "thread_broadcast", "user": sandbox.UserRequester, "channel": sandbox.ChannelDeploys, "channel_type": "channel",
+		"ts": "3.1", "thread_ts": "2.9", "text": "now blue",
+	}
+	changed := map[string]any{
+		"type": "message", "subtype": "message_changed", "channel": sandbox.ChannelDeploys, "channel_type": "channel", "ts": "3.2", "message": reply, "previous_message": reply,
+	}
+	plain := map[string]any{
+		"type": "message", "user": sandbox.UserRequester, "channel": sandbox.ChannelDeploys, "channel_type": "channel", "ts": "3.1", "thread_ts": "2.9", "text": "now blue",
+	}
+	for _, event := range []map[string]any{reply, changed, plain, reply} {
+		if d := w.slack.Event(within(t, patience), event); d.Status != http.StatusOK {
+			t.Errorf("%v: %+v", event, d)
+		}
+	}
+	if got, want := w.caught(), []string{"listen|" + sandbox.TeamID + "|" + sandbox.ChannelDeploys + "|3.1|crew/edits blue"}; !slices.Equal(got, want) {
+		t.Errorf("caught %q, want %q", got, want)
+	}
+}
+
 // What the orchestrator refuses is told to who wrote it, and nobody else.
 func TestARefusalOfAListenerIsPrivate(t *testing.T) {
 	w := newListeners(t)
