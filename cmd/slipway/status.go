@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/slipway-hq/slipway/domain/roster"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 )
 
@@ -104,6 +105,8 @@ func fields(r *apiv1.Run, now time.Time) [][2]string {
 		{"lane", r.GetLane()},
 		{"pipeline", r.GetPipeline()},
 		{"pool", r.GetPool()},
+		{"labels", roster.Text(r.GetLabels())},
+		{"only on", r.GetOnlyRunner()},
 		{"runner", r.GetRunner()},
 		{"commit", r.GetCommit()},
 		{"retry of", r.GetRetryOf()},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -24,6 +25,9 @@ func hints(path string) []string {
 			if sentence := example(file.Config.Namespaces[name]); sentence != "" && len(out) < maxHints {
 				out = append(out, "@slipway "+name+" "+sentence)
 			}
+			if words := overheard(file.Config.Namespaces[name]); words != "" && len(out) < maxHints {
+				out = append(out, words)
+			}
 		}
 	}
 	return append(out, "/slipway help")
@@ -44,6 +48,19 @@ func example(n pipeline.Namespace) string {
 			}
 		}
 		return sentence
+	}
+	return ""
+}
+
+// overheard is the first message that a listener waits for from everybody, word for
+// word.
+func overheard(n pipeline.Namespace) string {
+	for _, name := range slices.Sorted(maps.Keys(n.Listen)) {
+		l := n.Listen[name]
+		plain := regexp.QuoteMeta(l.Match) == l.Match && len(l.Channels) == 0 && !l.Deletes
+		if plain && l.From.AcceptsPeople() && !n.Restricted && !n.Jobs[l.Job].Restricted {
+			return l.Match
+		}
 	}
 	return ""
 }

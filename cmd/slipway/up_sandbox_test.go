@@ -24,8 +24,12 @@ func TestTheSandboxOffersWhatTheConfigurationUnderstands(t *testing.T) {
     commands:
       - { match: stop it, job: hello, action: cancel }
       - { match: "say hello to [name]", job: hello }
+    listen:
+      any: { match: "a.*", job: hello, values: { name: Ada } }
+      bots: { match: passed, job: hello, values: { name: Ada }, from: { bots: [B012AB] } }
+      roll-call: { match: roll call, job: hello, values: { name: Ada } }
 `)
-	if diff := cmp.Diff([]string{"@slipway test say hello to Bob", "/slipway help"}, hints(path)); diff != "" {
+	if diff := cmp.Diff([]string{"@slipway test say hello to Bob", "roll call", "/slipway help"}, hints(path)); diff != "" {
 		t.Error(diff)
 	}
 	write("nonsense: [")
