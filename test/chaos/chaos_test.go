@@ -22,6 +22,9 @@ const (
 	calmEnd = 4 * time.Second
 )
 
+// appToken opens Socket Mode, by which every other seed's Slack delivers.
+const appToken = "xapp-of-the-harness"
+
 // wanted is what the environment asks for: SEED is the first seed, SEEDS how many,
 // MINUTES how long each, REPORT the file that tells of them.
 type wanted struct {
@@ -55,6 +58,9 @@ func ask(t *testing.T) wanted {
 func TestChaos(t *testing.T) {
 	want := ask(t)
 	results := make([]result, want.seeds)
+	for i := range results {
+		results[i] = result{seed: want.seed + uint64(i), counts: map[kind]int{}, broken: []string{"it was not played to its end"}}
+	}
 	t.Run("seed", func(t *testing.T) {
 		for i := range results {
 			seed := want.seed + uint64(i)
@@ -71,17 +77,33 @@ func TestChaos(t *testing.T) {
 	}
 }
 
-// play lets one seed happen.
-func play(t *testing.T, seed uint64, length time.Duration) (r result) {
-	begin := time.Now()
+// play lets one seed happen to a town of many.
+func play(t *testing.T, seed uint64, length time.Duration) result {
 	plan := misfortune(seed, length)
-	r = result{seed: seed, counts: map[kind]int{}, broken: []string{"it was not played to its end"}}
-	w := world.New(t, world.Env(hookVariable, hookSecret), world.Stand(func(c *sandbox.Config) {
+	return storm(t, seed, length, plan, !jumped(plan, world.Orchestrator), buildTown)
+}
+
+// TestChaosAlone plays one seed where everything is one process.
+func TestChaosAlone(t *testing.T) {
+	t.Parallel()
+	want := ask(t)
+	plan := misfortuneAlone(want.seed, want.length)
+	storm(t, want.seed, want.length, plan, !jumped(plan, aloneName), buildAlone)
+}
+
+// storm builds a town, lets a plan and people happen to it, heals and judges.
+func storm(t *testing.T, seed uint64, length time.Duration, plan []mishap, clocksRight bool, build func(testing.TB, *world.World, string) *town) (r result) {
+	begin := time.Now()
+	w := world.New(t, world.Env(hookVariable, hookSecret), world.Env("SLACK_APP_TOKEN", appToken), world.Stand(func(c *sandbox.Config) {
 		c.EventRetries = []time.Duration{0, 3 * time.Second, 8 * time.Second} // Slack's own, made shorter
-		c.Seed = seed
+		c.Seed, c.AppToken = seed, appToken
+		if seed%2 == 1 {
+			c.Delivery = sandbox.Socket
+		}
 	}))
 	w.Configure(configuration(w))
-	c := buildTown(t, w, logsOf(t))
+	c := build(t, w, logsOf(t))
+	c.sockets()
 	l, p := newLuck(c), newPeople(c, seed)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -101,17 +123,17 @@ func play(t *testing.T, seed uint64, length time.Duration) (r result) {
 	healing := time.Now()
 	l.heal()
 	p.insist()
-	faults, r2 := p.judge(!jumped(plan, world.Orchestrator))
-	r2.seed, r2.counts, r2.broken = seed, l.counts, faults
-	r2.up, r2.after, r2.all = up, time.Since(healing), time.Since(begin)
-	for _, f := range faults {
+	r = p.judge(clocksRight)
+	r.seed, r.counts = seed, l.counts
+	r.up, r.after, r.all = up, time.Since(healing), time.Since(begin)
+	for _, f := range r.broken {
 		t.Error(f)
 	}
-	if t.Failed() && len(faults) == 0 {
-		r2.broken = []string{"it did not come to rest"}
+	if t.Failed() && len(r.broken) == 0 {
+		r.broken = []string{"it did not come to rest"}
 	}
-	t.Logf("%d commands, %d runs, %d commits, %d effects, %d cards; up after %s, judged %s after the storm", r2.commands, r2.runs, r2.commits, r2.effects, r2.cards, up.Round(time.Second), r2.after.Round(time.Second))
-	return r2
+	t.Logf("%d commands, %d runs, %d commits, %d effects, %d cards; up after %s, judged %s after the storm", r.commands, r.runs, r.commits, r.effects, r.cards, up.Round(time.Second), r.after.Round(time.Second))
+	return r
 }
 
 // jumped tells whether the clock of a kind of process is moved.
@@ -132,14 +154,14 @@ func (l *luck) heal() {
 		link.Set(wire.State{})
 		delete(l.states, w)
 	}
-	for _, name := range l.everybody() {
+	for _, name := range l.names {
 		h := l.hosts[name]
 		h.thaw()
 		h.clock(0)
 		h.resume()
 	}
 	l.note("all is well again")
-	for _, name := range l.everybody()[each:] {
+	for _, name := range l.serving() {
 		l.eventually(name+" to be ready", world.Patience, func() error {
 			if !l.isReady(name) {
 				return fmt.Errorf("%s is not", name)
@@ -149,9 +171,12 @@ func (l *luck) heal() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), world.Patience)
 	defer cancel()
-	if err := l.copies(ctx); err != nil {
-		l.T.Error(err)
+	if len(l.nodes) > 0 {
+		if err := l.copies(ctx); err != nil {
+			l.T.Error(err)
+		}
 	}
+	l.sockets()
 	l.note("everybody is ready")
 }
 

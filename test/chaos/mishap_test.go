@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/slipway-hq/slipway/sandbox"
 	"github.com/slipway-hq/slipway/test/internal/wire"
 	"github.com/slipway-hq/slipway/test/internal/world"
 )
@@ -83,6 +84,10 @@ func (l *luck) one(ctx context.Context, m mishap) {
 	switch m.kind {
 	case killed:
 		h.kill(m.lasts)
+	case allKilled:
+		for _, name := range l.of(m.on) {
+			l.hosts[name].kill(m.lasts)
+		}
 	case restarted:
 		h.term()
 	case frozen, asleep:
@@ -105,6 +110,8 @@ func (l *luck) one(ctx context.Context, m mishap) {
 		l.note("the clock of %s is right again", m.on)
 	case slackErr:
 		l.Slack.Faults().Set(m.trouble)
+	case refreshed:
+		l.Slack.DisconnectSockets(sandbox.DisconnectRefresh)
 	}
 }
 

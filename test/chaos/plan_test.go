@@ -18,6 +18,7 @@ type kind string
 
 const (
 	killed    kind = "kill -9"
+	allKilled kind = "kill -9 of all"
 	restarted kind = "restart"
 	frozen    kind = "freeze"
 	asleep    kind = "freeze past the lease"
@@ -31,10 +32,11 @@ const (
 	wiped     kind = "wipe"
 	clockJump kind = "clock jump"
 	slackErr  kind = "Slack"
+	refreshed kind = "sockets refreshed"
 )
 
 // kinds is all of them, as reports list them.
-var kinds = []kind{killed, restarted, frozen, asleep, cutOff, oneWay, refused, delayed, isolated, slowDisk, fullDisk, wiped, clockJump, slackErr}
+var kinds = []kind{killed, allKilled, restarted, frozen, asleep, cutOff, oneWay, refused, delayed, isolated, slowDisk, fullDisk, wiped, clockJump, slackErr, refreshed}
 
 // mishap is one thing that goes wrong.
 type mishap struct {
@@ -77,12 +79,27 @@ const (
 	between = 1500 * time.Millisecond
 )
 
-// bag says how often each kind is drawn.
-var bag = []struct {
+// share says how often a kind is drawn.
+type share struct {
 	kind   kind
 	weight int
-}{
-	{killed, 16}, {restarted, 7}, {frozen, 9}, {cutOff, 10}, {oneWay, 9}, {refused, 5}, {delayed, 6}, {isolated, 4}, {slowDisk, 4}, {fullDisk, 3}, {clockJump, 8}, {slackErr, 13},
+}
+
+// bag is for a town of many.
+var bag = []share{
+	{killed, 16}, {allKilled, 3}, {restarted, 7}, {frozen, 9}, {cutOff, 10}, {oneWay, 9}, {refused, 5}, {delayed, 6}, {isolated, 4}, {slowDisk, 4}, {fullDisk, 3}, {clockJump, 8}, {slackErr, 13}, {refreshed, 2},
+}
+
+// bagAlone is bag for a town that is one process.
+var bagAlone = []share{{killed, 8}, {restarted, 4}, {frozen, 6}, {clockJump, 4}, {slackErr, 8}, {refreshed, 1}}
+
+// misfortuneAlone draws everything that goes wrong where all is one process.
+func misfortuneAlone(seed uint64, length time.Duration) (all []mishap) {
+	d := drawer{dice: rand.New(rand.NewPCG(seed, 0xa10e)), others: []string{aloneName}, length: length, bag: bagAlone}
+	for at := d.upTo(between); at < length; at += 2*time.Second + d.upTo(between) {
+		all = append(all, d.one(at))
+	}
+	return all
 }
 
 // misfortune draws everything that goes wrong: the same from the same seed.
@@ -97,7 +114,7 @@ func misfortune(seed uint64, length time.Duration) []mishap {
 			others = append(others, host(service, n+1))
 		}
 	}
-	d := drawer{dice: dice, nodes: nodes, others: others, length: length}
+	d := drawer{dice: dice, nodes: nodes, others: others, length: length, bag: bag}
 	var all []mishap
 	if d.length > sleepFor+sleepMore {
 		all = append(all, d.sleeps()...)
@@ -121,6 +138,7 @@ type drawer struct {
 	dice          *rand.Rand
 	nodes, others []string
 	length        time.Duration
+	bag           []share
 }
 
 func (d drawer) upTo(most time.Duration) time.Duration {
@@ -132,7 +150,7 @@ func (d drawer) of(names []string) string { return names[d.dice.IntN(len(names))
 // anybody is NATS as often as all other kinds together: what is stored there
 // deserves it.
 func (d drawer) anybody() string {
-	if d.dice.IntN(5) < 2 {
+	if len(d.nodes) > 0 && d.dice.IntN(5) < 2 {
 		return d.of(d.nodes)
 	}
 	return d.of(d.others)
@@ -181,6 +199,8 @@ func (d drawer) one(at time.Duration) mishap {
 	switch m.kind {
 	case killed:
 		m.on, m.lasts = d.anybody(), 50*time.Millisecond+d.upTo(2*time.Second)
+	case allKilled:
+		m.on, m.lasts = d.of(append([]string{"nats", "nats"}, services...)), 50*time.Millisecond+d.upTo(time.Second)
 	case restarted:
 		m.on = d.anybody()
 	case frozen:
@@ -204,6 +224,7 @@ func (d drawer) one(at time.Duration) mishap {
 		}
 	case slackErr:
 		m.trouble = troubles[d.dice.IntN(len(troubles))]
+	case refreshed: // by Slack, all of them
 	case asleep, wiped: // drawn apart
 	}
 	return m
@@ -220,11 +241,11 @@ func (d drawer) pair() (on, with string) {
 
 func (d drawer) kind() kind {
 	sum := 0
-	for _, b := range bag {
+	for _, b := range d.bag {
 		sum += b.weight
 	}
 	pick := d.dice.IntN(sum)
-	for _, b := range bag {
+	for _, b := range d.bag {
 		if pick -= b.weight; pick < 0 {
 			return b.kind
 		}

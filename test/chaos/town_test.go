@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/slipway-hq/slipway/gen/slipway/api/v1/apiv1connect"
+	"github.com/slipway-hq/slipway/internal/eventlog"
 	"github.com/slipway-hq/slipway/internal/topology"
 	"github.com/slipway-hq/slipway/test/internal/wire"
 	"github.com/slipway-hq/slipway/test/internal/world"
@@ -39,12 +40,16 @@ var services = []string{world.Orchestrator, world.Notifier, world.Runner, world.
 type town struct {
 	*world.World
 	logs  string
+	names []string            // of all processes, in a fixed order
 	nodes []string            // of NATS, by name
 	hosts map[string]*keeper  // by name: nats-1, orchestrator-2
 	ways  map[way]*wire.Link  // who dials whom
 	doors map[string]string   // where each service listens
 	disks map[string]string   // folder of each NATS server
 	front map[string]*balance // by service: where people and Slack go
+
+	replicas []string                 // who is asked for views in the end
+	read     func() []eventlog.Record // waits for the end of every run and reads the log
 }
 
 // way is from who dials to who listens.
@@ -52,10 +57,14 @@ type way struct{ from, to string }
 
 type balance struct{ *wire.Link }
 
-// build makes the town and waits until everything is up.
+func newTown(w *world.World, logs string) *town {
+	return &town{World: w, logs: logs, hosts: map[string]*keeper{}, ways: map[way]*wire.Link{}, doors: map[string]string{}, disks: map[string]string{}, front: map[string]*balance{}}
+}
+
+// buildTown makes a town of many and waits until everything is up.
 func buildTown(t testing.TB, w *world.World, logs string) *town {
 	t.Helper()
-	c := &town{World: w, logs: logs, hosts: map[string]*keeper{}, ways: map[way]*wire.Link{}, doors: map[string]string{}, disks: map[string]string{}, front: map[string]*balance{}}
+	c := newTown(w, logs)
 	c.startNATS()
 	for _, service := range services {
 		for n := range each {
@@ -70,8 +79,23 @@ func buildTown(t testing.TB, w *world.World, logs string) *town {
 		c.front[service] = &balance{c.listen(targets...)}
 	}
 	w.Reach(c.front[world.Orchestrator].Address(), c.front[world.Ingress].Address())
+	c.replicas, c.read = append(c.of(world.Orchestrator), freshName), c.quiet
+	c.names = slices.Clone(c.nodes)
+	for _, service := range services {
+		c.names = append(c.names, c.of(service)...)
+	}
 	c.ready()
 	return c
+}
+
+// sockets waits until each door has opened one to Slack.
+func (c *town) sockets() {
+	c.T.Helper()
+	doors := 1
+	if len(c.nodes) > 0 {
+		doors = each
+	}
+	c.Eventually("a socket of each door", func() bool { return c.Slack.SocketConnections() >= doors })
 }
 
 func host(kind string, n int) string { return fmt.Sprintf("%s-%d", kind, n) }
@@ -85,14 +109,8 @@ func (c *town) of(kind string) []string {
 	return names
 }
 
-// everybody is every process's name, in a fixed order.
-func (c *town) everybody() []string {
-	names := slices.Clone(c.nodes)
-	for _, service := range services {
-		names = append(names, c.of(service)...)
-	}
-	return names
-}
+// serving are the names of all processes but those of NATS.
+func (c *town) serving() []string { return c.names[len(c.nodes):] }
 
 func (c *town) listen(targets ...string) *wire.Link {
 	c.T.Helper()
@@ -203,10 +221,8 @@ func (c *town) startService(service string, n int) {
 // ready waits until every service says that it is.
 func (c *town) ready() {
 	c.T.Helper()
-	for _, service := range services {
-		for _, name := range c.of(service) {
-			c.Eventually(name+" to be ready", func() bool { return c.isReady(name) })
-		}
+	for _, name := range c.serving() {
+		c.Eventually(name+" to be ready", func() bool { return c.isReady(name) })
 	}
 }
 

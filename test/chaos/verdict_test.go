@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -50,15 +49,22 @@ func (c *town) eventually(what string, within time.Duration, ok func() error) {
 	}
 }
 
+// logTime bounds one reading of the log.
+const logTime = 20 * time.Second
+
 // log reads the log from one server.
 func (c *town) log(ctx context.Context, node string) ([]eventlog.Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
 	conn, err := c.dial(node)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
+	return readLog(ctx, conn)
+}
+
+func readLog(ctx context.Context, conn *nats.Conn) ([]eventlog.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, logTime)
+	defer cancel()
 	js, err := jetstream.New(conn)
 	if err != nil {
 		return nil, err
@@ -289,7 +295,7 @@ func (c *town) slack() audit.Slack {
 // and knows the log alone.
 func (c *town) views() (map[string][]audit.View, error) {
 	all := map[string][]audit.View{}
-	for _, name := range append(c.of(world.Orchestrator), freshName) {
+	for _, name := range c.replicas {
 		var page string
 		for {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -331,28 +337,33 @@ func view(r *apiv1.Run) audit.View {
 // freshName is the orchestrator that starts when all is over.
 const freshName = "orchestrator-fresh"
 
-// judge checks everything that is promised, and returns what is broken.
-func (p *people) judge(clocksRight bool) (faults []string, r result) {
+// judge checks everything that is promised.
+func (p *people) judge(clocksRight bool) (r result) {
 	var records []eventlog.Record
-	faults = settled(func() []string { // what was accepted last may not be decided yet
-		records = p.quiet()
+	r.broken = settled(func() []string { // what was accepted last may not be decided yet
+		records = p.read()
 		return audit.Check(records, p.heardOf(clocksRight))
 	})
-	p.startFresh()
 	effects := p.effects()
-	faults = append(faults, audit.Effects(records, effects)...)
-	wait := func(check func() []string) { faults = append(faults, settled(check)...) }
-	wait(func() []string { return audit.Cards(records, p.slack()) })
-	wait(func() []string {
+	r.broken = append(r.broken, audit.Effects(records, effects)...)
+	if len(p.nodes) > 0 {
+		p.startFresh()
+	}
+	r.broken = append(r.broken, settled(func() []string { return audit.Cards(records, p.slack()) })...)
+	r.broken = append(r.broken, settled(func() []string {
 		views, err := p.views()
 		if err != nil {
 			return []string{"view: " + err.Error()}
 		}
 		return audit.Views(records, views)
-	})
+	})...)
 	p.sameEverywhere(records)
 	if len(unended(records)) == 0 {
-		faults = append(faults, p.stillQuiet(records)...)
+		r.broken = append(r.broken, p.stillQuiet(records)...)
+	}
+	slices.Sort(r.broken)
+	if len(r.broken) > 0 || p.T.Failed() {
+		p.keep(records)
 	}
 	r.commits, r.effects, r.commands = len(records), len(effects), p.commands
 	for _, rec := range records {
@@ -365,16 +376,12 @@ func (p *people) judge(clocksRight bool) (faults []string, r result) {
 			r.cards++
 		}
 	}
-	slices.SortStableFunc(faults, cmp.Compare)
-	if len(faults) > 0 || p.T.Failed() {
-		p.keep(records)
-	}
-	return faults, r
+	return r
 }
 
 // stillQuiet checks that nothing more has happened to the runs.
 func (p *people) stillQuiet(records []eventlog.Record) (faults []string) {
-	after := p.quiet()
+	after := p.read()
 	for _, rec := range after[min(len(records), len(after)):] {
 		if strings.HasPrefix(rec.Subject, "ev.run.") {
 			faults = append(faults, fmt.Sprintf("end: record %d of %s came when every run had ended", rec.Sequence, rec.Subject))

@@ -1,7 +1,7 @@
-// Package faults breaks Slipway's real processes, at chosen moments and at
-// random, and checks from outside what is promised: no accepted command is lost,
-// one command is one run, every run ends once, no finished step runs again,
-// nothing of a lost runner lives beside its successor, and cards end right.
+// Package faults breaks Slipway's real processes at chosen moments and checks from
+// outside what is promised: no accepted command is lost, one command is one run,
+// every run ends once, no finished step runs again, nothing of a lost runner lives
+// beside its successor, and cards end right. test/chaos breaks them at random.
 package faults
 
 import (
