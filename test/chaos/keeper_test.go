@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -59,9 +60,11 @@ func keep(t testing.TB, name, logs, path string, args, env []string) *keeper {
 
 func (k *keeper) run() {
 	defer close(k.done)
+	runtime.LockOSThread() // with this thread the process ends, so it must not end before
 	for k.mayStart() {
 		cmd := exec.Command(k.path, k.args...)
 		cmd.Env, cmd.Stdout, cmd.Stderr = k.env, k.log, k.log
+		withUs(cmd)
 		k.mu.Lock()
 		if k.over || k.down {
 			k.mu.Unlock()

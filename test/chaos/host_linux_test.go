@@ -52,3 +52,8 @@ func (c *town) fill(name string, full bool) error {
 	}
 	return nil
 }
+
+// withUs lets a process end when the harness does, even when that is killed.
+func withUs(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
