@@ -8,19 +8,17 @@ package main
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
-	"github.com/nats-io/nkeys"
-)
 
-// services are those with a credential of their own.
-var services = []string{"slack-ingress", "orchestrator", "runner", "notifier", "bootstrap"}
+	"github.com/slipway-hq/slipway/internal/credential"
+)
 
 // tokenBytes is 256 bits: nothing to guess.
 const tokenBytes = 32
@@ -50,71 +48,47 @@ func write(dir, namespace string, more []string) error {
 		return err
 	}
 	for _, name := range []string{"api-token", "link-key", "callback-key"} {
-		if err := once(filepath.Join(dir, name), token); err != nil {
+		if err := credential.Once(filepath.Join(dir, name), token); err != nil {
 			return err
 		}
 	}
-	if err := writeCertificates(filepath.Join(dir, "tls"), append(names(namespace), more...)); err != nil {
+	if err := credential.WriteCertificates(filepath.Join(dir, "tls"), append(names(namespace), more...)); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "kustomization.yaml"), kustomization(namespace), 0o600)
 }
 
+// servers is how many NATS servers the certificate names.
+const servers = 3
+
+// names are how clients and peers call a server, from its namespace or outside.
+func names(namespace string) []string {
+	out := []string{"slipway-nats", "slipway-nats." + namespace + ".svc", "slipway-nats." + namespace + ".svc.cluster.local"}
+	for i := range servers {
+		peer := fmt.Sprintf("slipway-nats-%d.slipway-nats-peers", i)
+		out = append(out, peer, peer+"."+namespace+".svc", peer+"."+namespace+".svc.cluster.local")
+	}
+	return out
+}
+
 // writeKeys makes a key pair per service: the seed for the service, the public
 // key for the NATS servers, as variables that authorization.conf names.
 func writeKeys(dir string) error {
+	keys, err := credential.WriteKeys(filepath.Join(dir, "nkeys"))
+	if err != nil {
+		return err
+	}
 	var public strings.Builder
-	for _, service := range services {
-		path := filepath.Join(dir, "nkeys", service)
-		if err := once(path, seed); err != nil {
-			return err
-		}
-		data, err := os.ReadFile(path) //nolint:gosec // below the operator's folder
-		if err != nil {
-			return err
-		}
-		pair, err := nkeys.FromSeed(data)
-		if err != nil {
-			return fmt.Errorf("read %s: %w", path, err)
-		}
-		key, err := pair.PublicKey()
-		if err != nil {
-			return fmt.Errorf("read %s: %w", path, err)
-		}
-		fmt.Fprintf(&public, "%s=%s\n", variable(service), key)
+	for _, name := range slices.Sorted(maps.Keys(keys)) {
+		fmt.Fprintf(&public, "%s=%s\n", name, keys[name])
 	}
 	return os.WriteFile(filepath.Join(dir, "nkeys", "public.env"), []byte(public.String()), 0o600)
-}
-
-// variable is the name by which authorization.conf knows a service's public key.
-func variable(service string) string {
-	return "NKEY_" + strings.ToUpper(strings.ReplaceAll(service, "-", "_"))
-}
-
-func seed() ([]byte, error) {
-	pair, err := nkeys.CreateUser()
-	if err != nil {
-		return nil, err
-	}
-	return pair.Seed()
 }
 
 func token() ([]byte, error) {
 	b := make([]byte, tokenBytes)
 	_, _ = rand.Read(b) // never fails, by its documentation
 	return []byte(hex.EncodeToString(b)), nil
-}
-
-// once writes what content makes, unless the file exists.
-func once(path string, content func() ([]byte, error)) error {
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	data, err := content()
-	if err != nil {
-		return fmt.Errorf("make %s: %w", path, err)
-	}
-	return os.WriteFile(path, data, 0o600)
 }
 
 // kustomization turns the files into what the pods name. The names have no
@@ -124,7 +98,7 @@ func kustomization(namespace string) []byte {
 	fmt.Fprintf(&b, "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nnamespace: %s\ngeneratorOptions: { disableNameSuffixHash: true }\n", namespace)
 	b.WriteString("configMapGenerator:\n  - { name: slipway-nats-keys, envs: [nkeys/public.env] }\n  - { name: slipway-nats-ca, files: [ca.crt=tls/ca.crt] }\n")
 	b.WriteString("secretGenerator:\n  - { name: slipway-nats-tls, files: [ca.crt=tls/ca.crt, tls.crt=tls/tls.crt, tls.key=tls/tls.key] }\n")
-	for _, service := range services {
+	for _, service := range credential.Services {
 		fmt.Fprintf(&b, "  - { name: slipway-nkey-%s, files: [seed=nkeys/%s] }\n", service, service)
 	}
 	b.WriteString("  - { name: slipway-api, files: [token=api-token, link-key=link-key] }\n  - { name: slipway-callback, files: [key=callback-key] }\n")

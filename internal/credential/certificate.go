@@ -1,4 +1,4 @@
-package main
+package credential
 
 import (
 	"crypto/ecdsa"
@@ -21,13 +21,12 @@ const (
 	// reload; renewing it is a run of this program after its file was removed.
 	rootAge = 10 * 365 * 24 * time.Hour
 	leafAge = 2 * 365 * 24 * time.Hour
-	// servers is how many NATS servers the certificate names.
-	servers = 3
 )
 
-// writeCertificates makes an authority of Slipway's own and one certificate for
-// all NATS servers, unless they exist.
-func writeCertificates(dir string, names []string) error {
+// WriteCertificates makes an authority of Slipway's own in dir (ca.crt, ca.key) and
+// one certificate for all NATS servers (tls.crt, tls.key), unless they exist. names
+// are how clients and the servers themselves call a server.
+func WriteCertificates(dir string, names []string) error {
 	root, rootKey, err := authority(dir)
 	if err != nil {
 		return err
@@ -47,16 +46,6 @@ func writeCertificates(dir string, names []string) error {
 		return fmt.Errorf("sign the certificate of NATS: %w", err)
 	}
 	return save(dir, "tls", der, key)
-}
-
-// names are how clients and peers call a server, from its namespace or outside.
-func names(namespace string) []string {
-	out := []string{"slipway-nats", "slipway-nats." + namespace + ".svc", "slipway-nats." + namespace + ".svc.cluster.local"}
-	for i := range servers {
-		peer := fmt.Sprintf("slipway-nats-%d.slipway-nats-peers", i)
-		out = append(out, peer, peer+"."+namespace+".svc", peer+"."+namespace+".svc.cluster.local")
-	}
-	return out
 }
 
 func authority(dir string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
