@@ -34,7 +34,12 @@ func storeLimit(dir string, want int64) (int64, error) {
 	if want > 0 {
 		return want, nil
 	}
-	path := filepath.Join(dir, storeFile)
+	return remembered(filepath.Join(dir, storeFile), func() (int64, error) { return chooseLimit(dir, 1) })
+}
+
+// remembered is the limit in a file, which is chosen and written when there is
+// none.
+func remembered(path string, choose func() (int64, error)) (int64, error) {
 	data, err := os.ReadFile(path)
 	if err == nil {
 		limit, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
@@ -46,7 +51,7 @@ func storeLimit(dir string, want int64) (int64, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return 0, fmt.Errorf("read the store limit: %w", err)
 	}
-	limit, err := chooseLimit(dir)
+	limit, err := choose()
 	if err != nil {
 		return 0, err
 	}
@@ -56,14 +61,15 @@ func storeLimit(dir string, want int64) (int64, error) {
 	return limit, nil
 }
 
-func chooseLimit(dir string) (int64, error) {
+// chooseLimit is for each of so many servers that share the disk.
+func chooseLimit(dir string, servers int) (int64, error) {
 	free, err := FreeDisk(dir)
 	if err != nil {
 		return 0, fmt.Errorf("ask for the free disk under %s: %w", dir, err)
 	}
-	limit := min(maxStoreDefault, free/100*diskShare)
+	limit := min(maxStoreDefault, free/100*diskShare/int64(servers))
 	if limit < minStore {
-		return 0, fmt.Errorf("%w under %s: %d MiB free, %d MiB needed", ErrDiskTooSmall, dir, free>>20, (minStore*100/diskShare)>>20)
+		return 0, fmt.Errorf("%w under %s: %d MiB free, %d MiB needed", ErrDiskTooSmall, dir, free>>20, (int64(servers)*minStore*100/diskShare)>>20)
 	}
 	return limit, nil
 }

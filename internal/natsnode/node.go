@@ -1,5 +1,6 @@
-// Package natsnode runs a NATS server with JetStream inside this process and
-// connects to it without a socket. It is the only package that links
+// Package natsnode runs a NATS server with JetStream inside this process, by
+// settings of its own or by a configuration file, and connects to it without a
+// socket. It is the only package that links
 // nats-server; connections to an external cluster are natsconn's. cmd/slipway
 // and tests use it.
 //
