@@ -36,6 +36,7 @@ type CLI struct {
 
 	Schedules SchedulesCmd `cmd:"" group:"runs" help:"List the schedules, pause, resume and trigger them."`
 
+	Replica ReplicaCmd `cmd:"" hidden:"" help:"One process of slipway up --cluster 3."`
 	Sandbox SandboxCmd `cmd:"" group:"serve" help:"Run only the stand-in for Slack."`
 
 	Doctor    DoctorCmd    `cmd:"" group:"operate" help:"Check what an operator would."`

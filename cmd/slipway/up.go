@@ -30,12 +30,14 @@ import (
 	ingress "github.com/slipway-hq/slipway/services/slack-ingress"
 )
 
-// UpCmd runs everything in one process.
+// UpCmd runs everything in one process, or with --cluster 3 as the many that
+// operators install.
 type UpCmd struct {
 	Data          string           `help:"Folder for everything that is kept." default:".slipway" env:"SLIPWAY_DATA" type:"path"`
 	Config        string           `help:"Configuration; else slipway.yaml here or in a folder above, else the example." env:"SLIPWAY_CONFIG" type:"path"`
 	SandboxListen settings.Address `help:"Address of the stand-in Slack, which starts when no bot token is set." default:"127.0.0.1:8065" env:"SLIPWAY_SANDBOX_LISTEN"`
 	EnvPort       int              `name:"environments-port" help:"Port of the example's staging environment; production has the next. 0: free ones." default:"8091" env:"SLIPWAY_ENVIRONMENTS_PORT"`
+	Cluster       int              `help:"NATS servers: 1, embedded, with everything in one process; or 3, each in a process of its own as several of each service are, to try out what happens when one dies." default:"1" env:"SLIPWAY_CLUSTER"`
 	NoSync        bool             `help:"Do not flush every write to disk. Faster, and a power cut loses what was acknowledged." env:"SLIPWAY_NO_SYNC"`
 
 	host.Flags   `embed:""`
@@ -56,7 +58,16 @@ func (u *UpCmd) Run(g *Globals) error {
 	if err != nil {
 		return err
 	}
+	if err := u.checkCluster(); err != nil {
+		return err
+	}
 	up := &up{UpCmd: u, logger: logger}
+	if err := up.begin(); err != nil {
+		return err
+	}
+	if u.Cluster == clusterSize {
+		return up.runCluster(ctx)
+	}
 	return up.run(ctx)
 }
 
@@ -72,23 +83,32 @@ type up struct {
 	orch    *orchestrator.Orchestrator
 	runner  *runner.Runner
 	facts   func() natsnode.Facts // nil with an external cluster
+
+	// How the services are reached, what runs beside them, and how a runner is
+	// killed: they differ with how everything runs.
+	url   func() string
+	add   func(name string, run func(ctx context.Context, ready func()) error)
+	crash func(context.Context) error
 }
 
-func (u *up) run(ctx context.Context) error {
+// begin settles what does not depend on how everything runs.
+func (u *up) begin() error {
 	// Before the sandbox puts its own in their place.
 	if err := u.Ingress.CheckSecrets(); err != nil {
 		return err
 	}
-	if err := u.findConfig(); err != nil {
-		return err
-	}
+	return u.findConfig()
+}
+
+func (u *up) run(ctx context.Context) error {
 	if err := u.open(ctx); err != nil {
 		return err
 	}
+	u.url, u.add, u.crash = u.host.URL, u.host.Add, u.killRunner
 	if err := u.build(ctx); err != nil {
 		return errors.Join(err, u.host.Close(ctx))
 	}
-	return u.host.Run(ctx, u.UpCmd.Runner.DrainTimeout+drainMore, u.greet)
+	return u.host.Run(ctx, u.UpCmd.Runner.DrainTimeout+drainMore, func() { u.greet("") })
 }
 
 // drainMore is what stopping takes beyond the steps that run.
@@ -153,12 +173,13 @@ func (u *up) build(ctx context.Context) error {
 	if err := u.openSlack(ctx); err != nil {
 		return err
 	}
-	if err := u.openExample(ctx); err != nil {
+	if err := u.openExample(); err != nil {
 		return err
 	}
+	u.shareCache(ctx, filepath.Join(u.Data, "runner"))
 	slack := notifier.Config{APIURL: u.Ingress.APIURL, EditInterval: u.EditInterval, Tick: u.Tick}
 	if u.Logs.PublicURL == "" && u.sandbox != nil {
-		u.Logs.PublicURL = u.host.URL() // the browser of the sandbox is on this machine
+		u.Logs.PublicURL = u.url() // the browser of the sandbox is on this machine
 	}
 	slack.Output = u.Logs.Link()
 	if u.Ingress.BotToken != nil {
@@ -195,7 +216,7 @@ func (u *up) openCallbacks() (err error) {
 		}
 	}
 	if settings.CallbackURL == "" {
-		settings.CallbackURL = u.host.URL()
+		settings.CallbackURL = u.url()
 	}
 	u.Ingress.File, u.Ingress.CallbackKey = u.config, &settings.CallbackKey
 	return nil
@@ -210,8 +231,8 @@ func (u *up) openSlack(ctx context.Context) (err error) {
 		u.logger.Warn("the sandbox starts and the Slack app's secrets are not used: SLACK_BOT_TOKEN is not set")
 	}
 	u.sandbox, err = sandbox.New(sandbox.Config{
-		Listen: string(u.SandboxListen), Target: u.host.URL(), Delivery: sandbox.HTTP, StateFile: filepath.Join(u.Data, "sandbox.json"),
-		KillRunner: u.killRunner, Logger: u.logger.With("service", "sandbox"),
+		Listen: string(u.SandboxListen), Target: u.url(), Delivery: sandbox.HTTP, StateFile: filepath.Join(u.Data, "sandbox.json"),
+		KillRunner: u.crash, Logger: u.logger.With("service", "sandbox"),
 		Subscriptions: manifest.Events(), Hints: func() []string { return hints(u.config) },
 	})
 	if err != nil {
@@ -221,7 +242,7 @@ func (u *up) openSlack(ctx context.Context) (err error) {
 	if err := u.sandbox.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("cannot start the sandbox on %s: %w. Choose another address with --sandbox-listen", u.SandboxListen, err)
 	}
-	u.host.Add("sandbox", func(ctx context.Context, ready func()) error {
+	u.add("sandbox", func(ctx context.Context, ready func()) error {
 		ready()
 		<-ctx.Done()
 		return u.sandbox.Close() //nolint:contextcheck // closing begins when ctx is over
@@ -239,14 +260,12 @@ func (u *up) killRunner(context.Context) error {
 }
 
 // openExample starts the environments that the example deploys to.
-func (u *up) openExample(ctx context.Context) (err error) {
+func (u *up) openExample() (err error) {
 	if !u.example {
 		return nil
 	}
 	if err := examples.CheckGo(); err != nil {
 		u.logger.Warn("the example cannot be built here", "error", err)
-	} else if err := examples.ShareGoCache(ctx, filepath.Join(u.Data, "runner", "work", "cache")); err != nil {
-		u.logger.Warn("the first build of the example will be slow", "error", err)
 	}
 	dir, err := filepath.Abs(filepath.Join(u.Data, "environments"))
 	if err != nil {
@@ -256,11 +275,21 @@ func (u *up) openExample(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("start the local environments: %w", err)
 	}
-	u.host.Add("environments", func(ctx context.Context, ready func()) error {
+	u.add("environments", func(ctx context.Context, ready func()) error {
 		ready()
 		return u.local.Run(ctx)
 	})
 	return nil
+}
+
+// shareCache makes the first build of the example faster.
+func (u *up) shareCache(ctx context.Context, runner string) {
+	if !u.example || examples.CheckGo() != nil {
+		return
+	}
+	if err := examples.ShareGoCache(ctx, filepath.Join(runner, "work", "cache")); err != nil {
+		u.logger.Warn("the first build of the example will be slow", "error", err)
+	}
 }
 
 // environments are the example's, on the ports asked for.
@@ -300,15 +329,15 @@ func (u *up) syncCheck(ctx context.Context) []*apiv1.Check {
 	return []*apiv1.Check{{Name: "sync", Level: apiv1.Check_LEVEL_OK, Finding: "every write is flushed before it is acknowledged"}}
 }
 
-// greet says where everything is and what to try.
-func (u *up) greet() {
+// greet says where everything is and what to try; more is said about how it runs.
+func (u *up) greet(more string) {
 	fmt.Printf("\nSlipway is up. Data in %s, configuration %s\n\n", u.Data, u.config)
 	if u.sandbox != nil {
 		fmt.Printf("  Sandbox  %s   (a stand-in Slack in your browser)\n", u.sandbox.URL())
 	} else {
-		fmt.Printf("  Slack    %s/slack/events   (the request URL of your app; Socket Mode needs none)\n", u.host.URL())
+		fmt.Printf("  Slack    %s/slack/events   (the request URL of your app; Socket Mode needs none)\n", u.url())
 	}
-	fmt.Printf("  API      %s   (Connect, gRPC and plain JSON; /healthz /readyz /metrics)\n\nTry:\n", u.host.URL())
+	fmt.Printf("  API      %s   (Connect, gRPC and plain JSON; /healthz /readyz /metrics)\n%s\nTry:\n", u.url(), more)
 	first := hints(u.config)[0] // what this configuration understands
 	if u.example {
 		first = "/deploy hello to staging"
@@ -334,7 +363,7 @@ func (u *up) command(name string) string {
 	if strings.Contains(os.Args[0], "go-build") { // a passing place of the Go tool
 		line = "go run ./cmd/slipway " + name
 	}
-	if url := u.host.URL(); url != defaultServer {
+	if url := u.url(); url != defaultServer {
 		line += " --server " + url
 	}
 	return line

@@ -1,0 +1,6 @@
+package supervise
+
+import "os/exec"
+
+// apart: services do not run on Windows.
+func apart(*exec.Cmd) {}
