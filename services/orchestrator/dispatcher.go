@@ -333,7 +333,7 @@ func (d *dispatcher) publish(id, laneSubject string, grant uint64) {
 	if s.TraceParent != "" {
 		trace["traceparent"] = s.TraceParent
 	}
-	data, err := proto.Marshal(&commandv1.Hint{Run: id, LaneSubject: laneSubject, GrantSequence: grant, Trace: trace})
+	data, err := proto.Marshal(&commandv1.Hint{Run: id, LaneSubject: laneSubject, GrantSequence: grant, Trace: trace, RunSequence: s.Sequence})
 	if err == nil {
 		err = d.hints(to, data)
 	}

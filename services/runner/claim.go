@@ -16,8 +16,12 @@ import (
 	"github.com/slipway-hq/slipway/services/runner/internal/hints"
 )
 
-// errNoGrant: the log does not hold what a hint says.
-var errNoGrant = errors.New("the hint names no grant of this run")
+var (
+	// errNoGrant: the log does not hold what a hint says.
+	errNoGrant = errors.New("the hint names no grant of this run")
+	// errEarly: the hint knows more of the run than what was read (P9).
+	errEarly = errors.New("the run was read too early")
+)
 
 // foldRun folds a record of a run.
 func foldRun(s run.State, rec eventlog.Record) run.State {
@@ -42,8 +46,8 @@ func openRun(ctx context.Context, log eventlog.Log, id string) (*engine.Handle[r
 }
 
 // claim takes the run that the hint names, if the log says that it may start.
-// The refusals of domain/run, errNoGrant and errLaneFull are answers; anything
-// else is a failure. Who gets a run has entered its lane, and leaves it.
+// The refusals of domain/run, errNoGrant, errEarly and errLaneFull are answers;
+// anything else is a failure. Who gets a run has entered its lane, and leaves it.
 func (i *incarnation) claim(work context.Context, hint hints.Hint) (*hold, error) {
 	ctx := work
 	if err := i.grants.check(ctx, hint.GetLaneSubject(), hint.GetGrantSequence(), hint.GetRun()); err != nil {
@@ -52,6 +56,9 @@ func (i *incarnation) claim(work context.Context, hint hints.Hint) (*hold, error
 	handle, err := openRun(ctx, i.deps.Log, hint.GetRun())
 	if err != nil {
 		return nil, err
+	}
+	if at := handle.Sequence(); at < hint.GetRunSequence() {
+		return nil, fmt.Errorf("%w: as of %d, not of %d", errEarly, at, hint.GetRunSequence())
 	}
 	h := i.newHold(handle, hint.GetRun())
 	ctx = h.traced(ctx)

@@ -323,7 +323,7 @@ func (i *incarnation) refused(ctx context.Context, hint hints.Hint, err error) {
 	case errors.Is(err, run.ErrMisfit): // for another: whoever offered it to all of us is of an older version
 		i.metrics.claim(ctx, outcomeMisfit)
 		hint.Nak(laneDelay(hint.Tries()))
-	case errors.Is(err, run.ErrAbsent), errors.Is(err, errNoGrant), errors.Is(err, eventlog.ErrNotFound):
+	case errors.Is(err, run.ErrAbsent), errors.Is(err, errNoGrant), errors.Is(err, errEarly), errors.Is(err, eventlog.ErrNotFound):
 		i.metrics.claim(ctx, outcomeNoGrant)
 		if hint.Tries() < lagTries {
 			hint.Nak(lagDelay)

@@ -1130,6 +1130,9 @@ type Hint struct {
 	LaneSubject   string            `protobuf:"bytes,2,opt,name=lane_subject,json=laneSubject,proto3" json:"lane_subject,omitempty"`
 	GrantSequence uint64            `protobuf:"varint,3,opt,name=grant_sequence,json=grantSequence,proto3" json:"grant_sequence,omitempty"`
 	Trace         map[string]string `protobuf:"bytes,4,rep,name=trace,proto3" json:"trace,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Sequence of the run's last commit that the dispatcher has seen: who reads
+	// less has read too early. Zero: not said.
+	RunSequence   uint64 `protobuf:"varint,8,opt,name=run_sequence,json=runSequence,proto3" json:"run_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1190,6 +1193,13 @@ func (x *Hint) GetTrace() map[string]string {
 		return x.Trace
 	}
 	return nil
+}
+
+func (x *Hint) GetRunSequence() uint64 {
+	if x != nil {
+		return x.RunSequence
+	}
+	return 0
 }
 
 // LogChunk is a piece of a step's output in LOGS.
@@ -1703,12 +1713,13 @@ const file_slipway_command_v1_command_proto_rawDesc = "" +
 	"\x11VISIBILITY_PUBLIC\x10\x02\":\n" +
 	"\x06Choice\x12\x14\n" +
 	"\x05label\x18\x01 \x01(\tR\x05label\x12\x1a\n" +
-	"\bsentence\x18\x02 \x01(\tR\bsentence\"\xd7\x01\n" +
+	"\bsentence\x18\x02 \x01(\tR\bsentence\"\xfa\x01\n" +
 	"\x04Hint\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12!\n" +
 	"\flane_subject\x18\x02 \x01(\tR\vlaneSubject\x12%\n" +
 	"\x0egrant_sequence\x18\x03 \x01(\x04R\rgrantSequence\x129\n" +
-	"\x05trace\x18\x04 \x03(\v2#.slipway.command.v1.Hint.TraceEntryR\x05trace\x1a8\n" +
+	"\x05trace\x18\x04 \x03(\v2#.slipway.command.v1.Hint.TraceEntryR\x05trace\x12!\n" +
+	"\frun_sequence\x18\b \x01(\x04R\vrunSequence\x1a8\n" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
