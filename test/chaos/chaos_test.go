@@ -22,6 +22,12 @@ const (
 	calmEnd = 4 * time.Second
 )
 
+// retries are the pauses before Slack repeats an event: its own, made shorter.
+var retries = []time.Duration{0, time.Second, 4 * time.Second}
+
+// lastRetry is how long after the storm the last repeat of an event may come.
+const lastRetry = 10 * time.Second
+
 // appToken opens Socket Mode, by which every other seed's Slack delivers.
 const appToken = "xapp-of-the-harness"
 
@@ -95,8 +101,7 @@ func TestRandomFaults(t *testing.T) {
 func storm(t *testing.T, seed uint64, length time.Duration, plan []mishap, clocksRight bool, build func(testing.TB, *world.World, string) *town) (r result) {
 	begin := time.Now()
 	w := world.New(t, world.Env(hookVariable, hookSecret), world.Env("SLACK_APP_TOKEN", appToken), world.Stand(func(c *sandbox.Config) {
-		c.EventRetries = []time.Duration{0, 3 * time.Second, 8 * time.Second} // Slack's own, made shorter
-		c.Seed, c.AppToken = seed, appToken
+		c.EventRetries, c.Seed, c.AppToken = retries, seed, appToken
 		if seed%2 == 1 {
 			c.Delivery = sandbox.Socket
 		}
@@ -123,6 +128,7 @@ func storm(t *testing.T, seed uint64, length time.Duration, plan []mishap, clock
 	healing := time.Now()
 	l.heal()
 	p.insist()
+	<-time.After(time.Until(healing.Add(lastRetry)))
 	r = p.judge(clocksRight)
 	r.seed, r.counts = seed, l.counts
 	r.up, r.after, r.all = up, time.Since(healing), time.Since(begin)

@@ -49,8 +49,9 @@ func (c *town) eventually(what string, within time.Duration, ok func() error) {
 	}
 }
 
-// logTime bounds one reading of the log.
-const logTime = 20 * time.Second
+// logTime bounds one reading of the log; a reader that meets a change of leaders
+// hears nothing for longer, and begins again.
+const logTime = 5 * time.Second
 
 // log reads the log from one server.
 func (c *town) log(ctx context.Context, node string) ([]eventlog.Record, error) {
@@ -143,7 +144,7 @@ func (c *town) sameEverywhere(records []eventlog.Record) {
 	for _, node := range c.nodes {
 		ctx, cancel := context.WithTimeout(context.Background(), world.Patience)
 		c.eventually("the log to be led by "+node, world.Patience, func() error { return c.lead(ctx, node) })
-		c.eventually("the log as "+node+" has it", 10*time.Second, func() error {
+		c.eventually("the log as "+node+" has it", world.Patience, func() error {
 			other, err := c.log(ctx, node)
 			if err != nil {
 				return err
@@ -166,10 +167,13 @@ func differ(a, b []eventlog.Record) error {
 	return nil
 }
 
-// quiet reads the log when every run has ended.
+// quiet reads the log when every request is decided and every run has ended.
 func (c *town) quiet() (records []eventlog.Record) {
 	c.T.Helper()
 	c.eventually("the end of every run", restTime, func() error {
+		if err := c.decided(); err != nil {
+			return err
+		}
 		read, err := c.log(context.Background(), c.nodes[0])
 		if err != nil {
 			return err
@@ -181,6 +185,29 @@ func (c *town) quiet() (records []eventlog.Record) {
 		return nil
 	})
 	return records
+}
+
+// decided tells whether nothing is left in the inbox.
+func (c *town) decided() error {
+	ctx, cancel := context.WithTimeout(context.Background(), logTime)
+	defer cancel()
+	conn, err := c.dial(c.nodes[0])
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return err
+	}
+	consumer, err := js.Consumer(ctx, topology.StreamInbox, topology.ConsumerIntake)
+	if err != nil {
+		return err
+	}
+	if info := consumer.CachedInfo(); info.NumAckPending > 0 || info.NumPending > 0 {
+		return fmt.Errorf("%d requests are delivered and not decided, %d are not delivered", info.NumAckPending, info.NumPending)
+	}
+	return nil
 }
 
 func unended(records []eventlog.Record) []string {
