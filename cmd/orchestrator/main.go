@@ -23,7 +23,8 @@ type cli struct {
 	APIToken   telemetry.Secret `name:"api-token" env:"SLIPWAY_API_TOKEN" hidden:"" help:"Token that API callers must give."`
 	Slack      notifier.Config  `embed:""`
 
-	Logs orchestrator.LogSettings `embed:""`
+	Logs    orchestrator.LogSettings     `embed:""`
+	Archive orchestrator.ArchiveSettings `embed:""`
 }
 
 func main() {
@@ -38,7 +39,7 @@ func main() {
 			}
 			checks = append(checks, host.SlackChecks(c.Slack), messages)
 		}
-		_, err := h.Orchestrator(orchestrator.Config{File: c.Config, Token: c.APIToken, Logs: c.Logs}, checks...)
+		_, err := h.Orchestrator(orchestrator.Config{File: c.Config, Token: c.APIToken, Logs: c.Logs, Archive: c.Archive}, checks...)
 		return err
 	})
 }

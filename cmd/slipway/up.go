@@ -47,7 +47,8 @@ type UpCmd struct {
 	Tick         time.Duration    `name:"card-tick" env:"SLIPWAY_CARD_TICK" default:"15s" help:"How often the elapsed time of a running card moves on."`
 	APIToken     telemetry.Secret `name:"api-token" env:"SLIPWAY_API_TOKEN" hidden:"" help:"Token that API callers must give."`
 
-	Logs orchestrator.LogSettings `embed:""`
+	Logs    orchestrator.LogSettings     `embed:""`
+	Archive orchestrator.ArchiveSettings `embed:""`
 }
 
 // Run starts everything and returns when it was told to stop and has drained.
@@ -189,7 +190,7 @@ func (u *up) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	u.orch, err = u.host.Orchestrator(orchestrator.Config{File: u.config, Token: u.APIToken, Logs: u.Logs}, u.syncCheck, diskCheck(u.Data), host.SlackChecks(slack), messages, u.host.IngressChecks)
+	u.orch, err = u.host.Orchestrator(orchestrator.Config{File: u.config, Token: u.APIToken, Logs: u.Logs, Archive: u.Archive}, u.syncCheck, diskCheck(u.Data), host.SlackChecks(slack), messages, u.host.IngressChecks)
 	if err != nil {
 		return err
 	}

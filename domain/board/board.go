@@ -75,7 +75,7 @@ type Board struct {
 	oldest   int
 	index    index
 	lanes    map[string]*Lane // by name
-	versions map[place]string // what went there last
+	versions map[place]placed // what went there last
 	sequence uint64
 
 	schedules map[string]schedule.State // by name
@@ -84,7 +84,7 @@ type Board struct {
 
 // New returns an empty board.
 func New() *Board {
-	return &Board{live: map[string]*Live{}, near: map[string][]string{}, lanes: map[string]*Lane{}, versions: map[place]string{}, index: newIndex(), schedules: map[string]schedule.State{}, relays: map[string]relay.State{}}
+	return &Board{live: map[string]*Live{}, near: map[string][]string{}, lanes: map[string]*Lane{}, versions: map[place]placed{}, index: newIndex(), schedules: map[string]schedule.State{}, relays: map[string]relay.State{}}
 }
 
 // Sequence is that of the newest commit folded.
@@ -96,7 +96,12 @@ func (b *Board) FoldRun(id string, sequence uint64, c *eventv1.Commit) {
 	l := b.live[id]
 	if l == nil {
 		if b.index.has(id) {
-			return // ended and summarised: an ended run changes no more
+			b.index.archive(id, archivedBy(c)) // but for that an ended run changes no more
+			return
+		}
+		if a := archivedBy(c); a != nil {
+			b.past(id, a, c)
+			return
 		}
 		l = &Live{Request: sequence}
 		b.insert(id, l)
@@ -110,7 +115,61 @@ func (b *Board) FoldRun(id string, sequence uint64, c *eventv1.Commit) {
 	if !before.Ended() && l.State.Status.Ended() {
 		b.closed(l)
 	}
+	if l.State.Archived {
+		b.index.archive(id, archivedBy(c))
+		b.ended = slices.DeleteFunc(b.inOrder(), func(other string) bool { return other == id })
+		b.oldest = 0
+		b.forget(id)
+	}
 }
+
+// archivedBy is what a commit says of the archive; nil: nothing.
+func archivedBy(c *eventv1.Commit) *eventv1.RunArchived {
+	for _, e := range c.GetEvents() {
+		if a := e.GetRunArchived(); a != nil {
+			return a
+		}
+	}
+	return nil
+}
+
+// past adds a run of which nothing but its checkpoint is left. Its end stands
+// before much that was folded already.
+func (b *Board) past(id string, a *eventv1.RunArchived, c *eventv1.Commit) {
+	l := &Live{State: run.FoldCommit(run.State{}, a.GetEndSequence(), c), Request: a.GetRequestSequence()}
+	l.State.ID = id
+	b.arrived(l)
+	b.index.add(l)
+	b.index.archive(id, a)
+}
+
+// arrived notes what a run brought to its place, unless a later one did.
+func (b *Board) arrived(l *Live) {
+	at := place{l.State.Service, l.State.Environment}
+	if s := &l.State; s.Status == run.Succeeded && !s.IsJob() && s.Sequence >= b.versions[at].sequence {
+		b.versions[at] = placed{s.Version, s.Sequence}
+	}
+}
+
+// Settle puts the summaries into the order of their ends, once the log is folded
+// that was there: checkpoints of archived runs come long after it.
+func (b *Board) Settle() { b.index.settle() }
+
+// Archived tells whether the records of a run are in the archive.
+func (b *Board) Archived(id string) bool {
+	i, ok := b.index.find(id)
+	return ok && b.index.archived.has(i)
+}
+
+// ArchivedCount is how many runs are in the archive.
+func (b *Board) ArchivedCount() int { return b.index.archived.count() }
+
+// Archivable calls f with the ended runs that are not archived, oldest end first,
+// until it returns false.
+func (b *Board) Archivable(f func(Summary) bool) { b.index.archivable(f) }
+
+// LastArchived are the runs that were archived last, at most KeepArchived.
+func (b *Board) LastArchived() []string { return slices.Clone(b.index.recent) }
 
 func (b *Board) opened(l *Live) {
 	ln := b.lane(l.State.Plan.GetLane())
@@ -150,9 +209,7 @@ func (b *Board) closed(l *Live) {
 		ln.Queue.Remove(l.State.ID)
 		b.freed(ln, l)
 	}
-	if l.State.Status == run.Succeeded && !l.State.IsJob() {
-		b.versions[place{l.State.Service, l.State.Environment}] = l.State.Version
-	}
+	b.arrived(l)
 	b.index.add(l)
 	b.keep(l.State.ID)
 }
@@ -199,10 +256,16 @@ func (b *Board) Share(id string) lane.Share {
 // place is where a service can be.
 type place struct{ service, environment string }
 
+// placed is a version with the sequence of the end that brought it.
+type placed struct {
+	version  string
+	sequence uint64
+}
+
 // Version is what the last successful run brought to an environment; empty when
 // there was none, or it named no version.
 func (b *Board) Version(service, environment string) string {
-	return b.versions[place{service, environment}]
+	return b.versions[place{service, environment}].version
 }
 
 // keep retains the run whole until KeepEnded others have ended after it.

@@ -17,6 +17,8 @@ type Image struct {
 	Config    Config
 	Live      []Live   // by age
 	Ended     []string // of Live, oldest end first
+	Archived  []uint64 // the summaries of archived runs, a bit each
+	Recent    []string // archived last
 	Lanes     []LaneImage
 	Versions  []Version
 	Schedules []Schedule
@@ -34,7 +36,10 @@ type LaneImage struct {
 }
 
 // Version is what went to a place last.
-type Version struct{ Service, Environment, Version string }
+type Version struct {
+	Service, Environment, Version string
+	Sequence                      uint64
+}
 
 // Schedule is the state of a named schedule.
 type Schedule struct {
@@ -57,15 +62,14 @@ func (b *Board) Image() Image {
 	slices.SortFunc(i.Live, func(x, y Live) int {
 		return cmp.Or(cmp.Compare(x.Request, y.Request), cmp.Compare(x.State.ID, y.State.ID))
 	})
-	for n := range b.ended {
-		i.Ended = append(i.Ended, b.ended[(b.oldest+n)%len(b.ended)])
-	}
+	i.Ended = b.inOrder()
+	i.Archived, i.Recent = slices.Clone(b.index.archived), slices.Clone(b.index.recent)
 	for _, ln := range b.lanes {
 		i.Lanes = append(i.Lanes, LaneImage{ln.Name, ln.State, ln.Queue.Image(), ln.Settings, ln.Active, ln.Quarantined})
 	}
 	slices.SortFunc(i.Lanes, func(x, y LaneImage) int { return cmp.Compare(x.Name, y.Name) })
-	for at, version := range b.versions {
-		i.Versions = append(i.Versions, Version{at.service, at.environment, version})
+	for at, last := range b.versions {
+		i.Versions = append(i.Versions, Version{at.service, at.environment, last.version, last.sequence})
 	}
 	slices.SortFunc(i.Versions, func(x, y Version) int {
 		return cmp.Or(cmp.Compare(x.Service, y.Service), cmp.Compare(x.Environment, y.Environment))
@@ -94,7 +98,7 @@ func FromImage(i Image, segments []*Segment) *Board {
 		b.lanes[x.Name] = &Lane{Name: x.Name, State: x.State, Queue: lane.QueueOf(x.Waiting), Settings: x.Settings, Active: x.Active, Quarantined: x.Quarantined}
 	}
 	for _, v := range i.Versions {
-		b.versions[place{v.Service, v.Environment}] = v.Version
+		b.versions[place{v.Service, v.Environment}] = placed{v.Version, v.Sequence}
 	}
 	for _, s := range i.Schedules {
 		b.schedules[s.Name] = s.State
@@ -103,7 +107,17 @@ func FromImage(i Image, segments []*Segment) *Board {
 		b.relays[r.Name] = r.State
 	}
 	b.index.adopt(segments)
+	b.index.archived, b.index.recent = slices.Clone(i.Archived), slices.Clone(i.Recent)
 	return b
+}
+
+// inOrder are the ended runs that are kept whole, oldest end first.
+func (b *Board) inOrder() []string {
+	var out []string
+	for n := range b.ended {
+		out = append(out, b.ended[(b.oldest+n)%len(b.ended)])
+	}
+	return out
 }
 
 // adopt takes over decoded segments, all full but the last.

@@ -31,6 +31,9 @@ type index struct {
 	heads    map[uint32]int32 // beginning of the id, see keyOf → newest row
 	segments []*segment       // all full but the last
 	count    int
+	archived bitmap            // by number of the row
+	recent   []string          // archived last, at most KeepArchived
+	unsorted bool              // a row came after one that ended later
 	terms    map[string]uint32 // of the last segment
 }
 
@@ -74,6 +77,9 @@ func (x *index) append(r row, id string, words [terms]string) {
 		r.id, r.kind = body, kind
 	} else {
 		r.odd = x.term(tail, id)
+	}
+	if n := len(tail.rows); n > 0 && tail.rows[n-1].sequence > r.sequence {
+		x.unsorted = true
 	}
 	key := keyOf(id)
 	next, ok := x.heads[key]
@@ -136,15 +142,25 @@ func (x *index) has(id string) bool {
 }
 
 func (x *index) get(id string) (Summary, bool) {
+	i, ok := x.find(id)
+	if !ok {
+		return Summary{}, false
+	}
+	s, r := x.row(i)
+	return Summary{s, r}, true
+}
+
+// find returns the number of a run's row.
+func (x *index) find(id string) (int32, bool) {
 	body, kind, packed := pack(id)
 	for i, ok := x.heads[keyOf(id)]; ok && i >= 0; {
 		s, r := x.row(i)
 		if packed && r.kind == kind && r.id == body || !packed && r.kind == 0 && s.words[r.odd] == id {
-			return Summary{s, r}, true
+			return i, true
 		}
 		i = r.next
 	}
-	return Summary{}, false
+	return 0, false
 }
 
 // Find returns the full id of the one run that begins with prefix. "d-" or

@@ -122,6 +122,17 @@ type Say struct {
 	Received time.Time
 }
 
+// Archive ends the life of an ended run in the log: its records are in an object.
+type Archive struct {
+	Object         string
+	Digest         []byte
+	Offset, Length uint64
+	// Versions is how many records are archived, from Request on; End is the
+	// sequence of the one that ended the run.
+	Versions, Request, End uint64
+}
+
+func (Archive) command()       {}
 func (Yield) command()         {}
 func (Say) command()           {}
 func (Request) command()       {}
@@ -153,6 +164,7 @@ var (
 	ErrStopping  = &Refusal{Code: "E-RUN-STOPPING", Sentence: "the run is being stopped"}
 	ErrNotes     = &Refusal{Code: "E-RUN-NOTES", Sentence: "the run has said enough"}
 	ErrDouble    = &Refusal{Code: "E-RUN-DOUBLE", Sentence: "the same is waiting or running already"}
+	ErrArchived  = &Refusal{Code: "E-RUN-ARCHIVED", Sentence: "the run is archived"}
 	ErrRetryLive = &Refusal{Code: "E-RUN-LIVE", Sentence: "the run has not ended yet"}
 )
 

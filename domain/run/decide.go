@@ -25,6 +25,12 @@ func Decide(s State, c Command) ([]*eventv1.Event, error) {
 	if s.Status == Absent {
 		return nil, ErrAbsent
 	}
+	if a, ok := c.(Archive); ok {
+		return archive(s, a)
+	}
+	if s.Archived {
+		return nil, refuse(ErrArchived, "the run has ended (%s) and is archived. Nothing was changed", s.Status)
+	}
 	switch c := c.(type) {
 	case RequestCancel:
 		return requestCancel(s, c)

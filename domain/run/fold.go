@@ -48,6 +48,8 @@ func Fold(s State, at At, e *eventv1.Event) State {
 		s.Deadline = k.TimeoutRequested.GetDeadline().AsTime()
 	case *eventv1.Event_RunEnded:
 		s = ended(s, at, k.RunEnded)
+	case *eventv1.Event_RunArchived:
+		s = archived(s, k.RunArchived)
 	default:
 		s = foldStep(s, at, e)
 	}

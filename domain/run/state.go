@@ -151,7 +151,10 @@ type State struct {
 	Stale    string // why the source is its last good copy; empty: it is fresh
 	// MergedInto is the run that executes for this one, or took its place.
 	MergedInto string
-	Notes      []Note
+	// Archived: its records are in the archive, and nothing is decided about it any
+	// more. Of a run whose records are purged only what lists show is known.
+	Archived bool
+	Notes    []Note
 
 	Created, Started, Finished, Unclaimed time.Time
 

@@ -67,8 +67,12 @@ type Limits struct {
 func Check(records []eventlog.Record, told Told) []string {
 	b := &book{
 		told: told, runs: map[string]*entry{}, lanes: map[string]*queue{}, chains: map[string]link{},
-		identities: map[string]string{}, commits: map[string]uint64{}, holds: map[string]bool{},
+		identities: map[string]string{}, commits: map[string]uint64{}, holds: map[string]bool{}, gone: map[string]bool{},
 	}
+	for _, rec := range records {
+		b.foresee(rec)
+	}
+	clear(b.chains)
 	for _, rec := range records {
 		b.read(rec)
 	}
@@ -85,8 +89,26 @@ type book struct {
 	identities map[string]string // to the run
 	commits    map[string]uint64 // ids of commits, each stored once
 	holds      map[string]bool
+	gone       map[string]bool // runs of which a checkpoint is all that is left
 	sequence   uint64
 	faults     []string
+}
+
+// foresee notes runs whose records were purged: what lanes say of them stands
+// before the checkpoint that is left.
+func (b *book) foresee(rec eventlog.Record) {
+	if id, ok := strings.CutPrefix(rec.Subject, "ev.run."); ok && !b.gone[id] {
+		if _, before := b.chains[rec.Subject]; !before && checkpoint(rec) {
+			b.gone[id] = true
+		}
+		b.chains[rec.Subject] = link{}
+	}
+}
+
+// checkpoint tells whether a record stands for all before it on its subject.
+func checkpoint(rec eventlog.Record) bool {
+	events := rec.Commit.GetEvents()
+	return len(events) == 1 && rec.Commit.GetVersion() > 1 && (events[0].GetRunArchived() != nil || events[0].GetLaneCheckpoint() != nil)
 }
 
 // link is the end of a subject's chain.
@@ -132,6 +154,10 @@ func (b *book) chained(rec eventlog.Record) bool {
 		return false
 	}
 	prev := b.chains[rec.Subject]
+	if prev.version == 0 && checkpoint(rec) {
+		prev = link{version: c.GetVersion() - 1}
+		copy(prev.hash[:], c.GetPrevHash()) // of a record that nobody here has
+	}
 	if c.GetVersion() != prev.version+1 {
 		b.fault("chain", "record %d has version %d after %d", rec.Sequence, c.GetVersion(), prev.version)
 	}
@@ -147,6 +173,7 @@ func (b *book) close() {
 	for _, c := range b.told.Accepted {
 		r := b.runs[c.Run]
 		switch {
+		case b.gone[c.Run]:
 		case r == nil:
 			b.fault("command", "%q was accepted as %s, which does not exist", c.Identity, c.Run)
 		case c.Identity != "" && r.request.GetIdentity() != c.Identity:
@@ -157,7 +184,9 @@ func (b *book) close() {
 		b.wished()
 	}
 	for _, id := range b.told.Cancelled {
-		if r := b.runs[id]; r == nil || !r.cancelled && r.outcome != eventv1.RunEnded_OUTCOME_CANCELLED {
+		if r := b.runs[id]; b.gone[id] {
+			continue
+		} else if r == nil || !r.cancelled && r.outcome != eventv1.RunEnded_OUTCOME_CANCELLED {
 			b.fault("command", "the cancellation of %s was confirmed and is not in the log", id)
 		}
 	}

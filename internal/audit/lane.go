@@ -68,7 +68,7 @@ func (b *book) readLane(rec eventlog.Record, e *eventv1.Event) {
 func (b *book) granted(rec eventlog.Record, e *eventv1.LaneGranted, at time.Time) {
 	q := b.lane(e.GetLane())
 	for _, id := range e.GetFreed() {
-		if r := b.runs[id]; r == nil || !r.ended {
+		if r := b.runs[id]; !b.gone[id] && (r == nil || !r.ended) {
 			b.fault("lane", "record %d frees the slot of %s, which has not ended", rec.Sequence, id)
 		}
 	}
@@ -83,6 +83,9 @@ func (b *book) granted(rec eventlog.Record, e *eventv1.LaneGranted, at time.Time
 	}
 	for _, id := range e.GetRuns() {
 		r := b.runs[id]
+		if b.gone[id] {
+			continue
+		}
 		if r == nil {
 			b.fault("lane", "record %d starts %s, which nobody asked for", rec.Sequence, id)
 			continue
@@ -96,6 +99,8 @@ func (b *book) granted(rec eventlog.Record, e *eventv1.LaneGranted, at time.Time
 func (b *book) absorbed(rec eventlog.Record, a *eventv1.Absorbed) {
 	r, into := b.runs[a.GetRun()], b.runs[a.GetInto()]
 	switch {
+	case b.gone[a.GetRun()] || b.gone[a.GetInto()]:
+		return
 	case r == nil || into == nil || r == into:
 		b.fault("merge", "record %d lets %s yield to %s", rec.Sequence, a.GetRun(), a.GetInto())
 		return

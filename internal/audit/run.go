@@ -18,6 +18,7 @@ type entry struct {
 	steps     []step
 	cancelled bool // somebody asked for it
 	ended     bool
+	archived  bool
 	outcome   eventv1.RunEnded_Outcome
 
 	grant    uint64
@@ -42,6 +43,26 @@ func (b *book) readRun(id string, rec eventlog.Record) {
 			continue
 		}
 		r := b.runs[id]
+		if b.gone[id] {
+			if e.GetRunArchived() == nil {
+				b.fault("end", "record %d changes %s after it was archived: %T", rec.Sequence, id, e.GetKind())
+			}
+			continue
+		}
+		if e.GetRunArchived() != nil {
+			if r == nil || !r.ended {
+				b.fault("end", "record %d archives %s, which has not ended", rec.Sequence, id)
+			} else if r.archived {
+				b.fault("end", "record %d archives %s again", rec.Sequence, id)
+			} else {
+				r.archived = true
+			}
+			continue
+		}
+		if r != nil && r.archived {
+			b.fault("end", "record %d changes %s after it was archived: %T", rec.Sequence, id, e.GetKind())
+			continue
+		}
 		if r == nil {
 			b.fault("command", "record %d is of %s, which nobody asked for", rec.Sequence, id)
 			return
@@ -213,6 +234,7 @@ func (b *book) runEnded(r *entry, rec eventlog.Record, e *eventv1.RunEnded) {
 	case eventv1.RunEnded_OUTCOME_MERGED:
 		into := b.runs[e.GetMergedInto()]
 		switch {
+		case b.gone[e.GetMergedInto()]:
 		case r.started:
 			b.fault("merge", "record %d: %s has started and ends as merged", rec.Sequence, r.id)
 		case into == nil || !into.started:

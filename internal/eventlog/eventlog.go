@@ -126,17 +126,30 @@ func (p Position) Chain(commit *eventv1.Commit) {
 }
 
 // Verify tells whether next follows p, or returns ErrCorrupt wrapped with what
-// is wrong.
+// is wrong. The first record that is left of a subject may be a checkpoint: it
+// stands for those before it, whose hashes it names and nobody here has.
 func (p Position) Verify(next Record) error {
 	switch {
 	case next.Commit == nil:
 		return fmt.Errorf("record %d of %s: %w: undecodable", next.Sequence, next.Subject, ErrCorrupt)
+	case p.Version == 0 && p.Sequence == 0 && Checkpoint(next.Commit):
+		return nil
 	case next.Commit.GetVersion() != p.Version+1:
 		return fmt.Errorf("record %d of %s: %w: version %d where %d is due", next.Sequence, next.Subject, ErrCorrupt, next.Commit.GetVersion(), p.Version+1)
 	case !bytes.Equal(next.Commit.GetPrevHash(), p.Hash):
 		return fmt.Errorf("record %d of %s: %w: hash of version %d differs", next.Sequence, next.Subject, ErrCorrupt, p.Version)
 	}
 	return nil
+}
+
+// Checkpoint tells whether a commit carries everything that the ones before it on
+// its subject say, so that they may be purged.
+func Checkpoint(c *eventv1.Commit) bool {
+	if len(c.GetEvents()) != 1 || c.GetVersion() < 2 || len(c.GetPrevHash()) == 0 {
+		return false
+	}
+	e := c.GetEvents()[0]
+	return e.GetRunArchived() != nil || e.GetLaneCheckpoint() != nil
 }
 
 // Chain sets version and prev_hash of commit so that it follows prev (nil: it

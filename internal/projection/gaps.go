@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 	"github.com/slipway-hq/slipway/internal/eventlog"
 )
 
@@ -68,6 +69,15 @@ func (g *gaps) explain(at uint64) {
 	c[(at>>wordBits)%uint64(len(c))] &^= 1 << (at % (1 << wordBits))
 	if *c == (chunk{}) {
 		delete(g.chunks, at>>chunkBits)
+	}
+}
+
+// announce explains what was purged.
+func (g *gaps) announce(e *eventv1.RecordsPurged) {
+	at := uint64(0)
+	for _, step := range e.GetSteps() {
+		at += step
+		g.explain(at)
 	}
 }
 

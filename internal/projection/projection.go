@@ -77,6 +77,7 @@ func (p *Projection) Run(ctx context.Context, caughtUp func()) error {
 		return fmt.Errorf("projection: read the log's head: %w", err)
 	}
 	tell := sync.OnceFunc(func() {
+		p.settle()
 		close(p.caughtUp)
 		caughtUp()
 	})
@@ -90,6 +91,12 @@ func (p *Projection) Run(ctx context.Context, caughtUp func()) error {
 		}
 		return nil
 	})
+}
+
+func (p *Projection) settle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.board.Settle()
 }
 
 // Apply folds one record. Records must come in order; one that was applied
@@ -118,7 +125,10 @@ func (p *Projection) fold(rec eventlog.Record) Change {
 	if id, ok := topology.ParseRunSubject(rec.Subject); ok {
 		change.Run = id
 		if p.board.Ended(id) {
-			return change // its chain was let go with its end; nothing follows an end
+			if eventlog.Checkpoint(rec.Commit) { // nothing else follows an end
+				p.board.FoldRun(id, rec.Sequence, rec.Commit)
+			}
+			return change // its chain was let go with its end
 		}
 		change.Lane = p.foldRun(id, rec, p.verify(rec))
 		return change
@@ -129,6 +139,10 @@ func (p *Projection) fold(rec eventlog.Record) Change {
 		change.Lane = p.foldLane(rec, broken)
 	case broken != nil:
 		p.broken[rec.Subject] = broken.Error()
+	case rec.Subject == topology.SubjectArchive:
+		for _, e := range rec.Commit.GetEvents() {
+			p.gaps.announce(e.GetRecordsPurged())
+		}
 	case rec.Subject == topology.SubjectConfig:
 		change.Config = true
 		p.board.FoldConfig(rec.Sequence, rec.Commit)
@@ -146,12 +160,12 @@ func (p *Projection) foldRun(id string, rec eventlog.Record, broken error) strin
 	} else {
 		p.board.FoldRun(id, rec.Sequence, rec.Commit)
 	}
+	if p.board.Ended(id) {
+		delete(p.chains, rec.Subject)
+	}
 	l, ok := p.board.Live(id)
 	if !ok {
 		return ""
-	}
-	if l.State.Status.Ended() {
-		delete(p.chains, rec.Subject)
 	}
 	name := l.State.Plan.GetLane()
 	if len(p.broken) > 0 { // a lane is damaged whose name nobody knew then

@@ -82,6 +82,11 @@ func (s *scrub) apply(rec eventlog.Record) {
 		s.gaps.attributeTo(at, rec)
 		return
 	}
+	if rec.Subject == topology.SubjectArchive {
+		for _, e := range rec.Commit.GetEvents() {
+			s.gaps.announce(e.GetRecordsPurged())
+		}
+	}
 	if isRun && ends(rec.Commit) {
 		delete(s.chains, rec.Subject)
 		return
@@ -92,7 +97,7 @@ func (s *scrub) apply(rec eventlog.Record) {
 // ends tells whether a commit is the end of a run.
 func ends(c *eventv1.Commit) bool {
 	for _, e := range c.GetEvents() {
-		if e.GetRunEnded() != nil || e.GetRunRefused() != nil {
+		if e.GetRunEnded() != nil || e.GetRunRefused() != nil || e.GetRunArchived() != nil {
 			return true
 		}
 	}
@@ -102,7 +107,7 @@ func ends(c *eventv1.Commit) bool {
 // behindEnd tells whether a commit may follow the end of a run.
 func behindEnd(c *eventv1.Commit) bool {
 	for _, e := range c.GetEvents() {
-		if e.GetRunNoted() == nil {
+		if e.GetRunNoted() == nil && e.GetRunArchived() == nil {
 			return false
 		}
 	}

@@ -25,6 +25,9 @@ const (
 // SubjectConfig is the one subject of the configuration aggregate.
 const SubjectConfig = "ev.config"
 
+// SubjectArchive is the one subject on which purges are announced.
+const SubjectArchive = "ev.archive"
+
 // SubjectQuery answers what needs no durable request: a core request carries a
 // command.v1.Envelope, the reply a command.v1.Answer.
 const SubjectQuery = "rpc.query"

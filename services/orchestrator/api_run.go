@@ -14,7 +14,6 @@ import (
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 	eventv1 "github.com/slipway-hq/slipway/gen/slipway/event/v1"
 	"github.com/slipway-hq/slipway/internal/projection"
-	"github.com/slipway-hq/slipway/internal/topology"
 )
 
 const (
@@ -269,7 +268,7 @@ func (a *runAPI) GetRunEvents(ctx context.Context, req *apiv1.GetRunEventsReques
 	if err != nil {
 		return nil, apiError(err, req.GetId())
 	}
-	records, err := a.view.log.Load(ctx, topology.RunSubject(id), 0)
+	records, err := a.view.records(ctx, id)
 	if err != nil {
 		return nil, apiError(err, id)
 	}

@@ -30,7 +30,7 @@ const doctorWait = 15 * time.Second
 func (a *systemAPI) Doctor(ctx context.Context, _ *apiv1.DoctorRequest) (*apiv1.DoctorResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, doctorWait)
 	defer cancel()
-	checks := []func(context.Context) []*apiv1.Check{a.servers, a.connection, a.streams, a.usage, a.clock, a.config, a.runners, a.history, a.snapshot, a.dead, a.logs}
+	checks := []func(context.Context) []*apiv1.Check{a.servers, a.connection, a.streams, a.usage, a.clock, a.config, a.runners, a.history, a.snapshot, a.archive, a.dead, a.logs}
 	checks = append(checks, a.o.deps.Checks...)
 	found := make([][]*apiv1.Check, len(checks)) // at once: without NATS each waits as long as it may
 	var group sync.WaitGroup

@@ -66,13 +66,14 @@ const (
 // The office spares work; two at once would harm nothing.
 func (o *Orchestrator) archivist(ctx context.Context) error {
 	return o.bucket.Office("archive", o.deps.Holder).Run(ctx, func(ctx context.Context) error {
-		pack, drop := time.NewTicker(packEvery), time.NewTicker(dropEvery)
+		pack, drop, move := time.NewTicker(packEvery), time.NewTicker(dropEvery), time.NewTicker(archiveEvery)
 		defer pack.Stop()
 		defer drop.Stop()
+		defer move.Stop()
 		work := o.dropLogs // limits may have changed since the last start
 		for {
 			if err := work(ctx); err != nil && ctx.Err() == nil {
-				o.logger.Warn("output not tidied, tried again", "error", err)
+				o.logger.Warn("ended runs not tidied, tried again", "error", err)
 			}
 			select {
 			case <-ctx.Done():
@@ -81,6 +82,8 @@ func (o *Orchestrator) archivist(ctx context.Context) error {
 				work = o.packLogs
 			case <-drop.C:
 				work = o.dropLogs
+			case <-move.C:
+				work = o.archiveRuns
 			}
 		}
 	})

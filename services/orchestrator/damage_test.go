@@ -185,7 +185,9 @@ func (s *store) forget() {
 		var infos []*jetstream.ObjectInfo
 		if infos, err = objects.List(s.t.Context()); err == nil {
 			for _, info := range infos {
-				err = errors.Join(err, objects.Delete(s.t.Context(), info.Name))
+				if strings.HasPrefix(info.Name, "snapshot/") {
+					err = errors.Join(err, objects.Delete(s.t.Context(), info.Name))
+				}
 			}
 		}
 	}

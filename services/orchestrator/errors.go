@@ -11,6 +11,7 @@ import (
 	"github.com/slipway-hq/slipway/domain/identity"
 	"github.com/slipway-hq/slipway/domain/run"
 	"github.com/slipway-hq/slipway/domain/schedule"
+	"github.com/slipway-hq/slipway/internal/archive"
 	"github.com/slipway-hq/slipway/internal/eventlog"
 )
 
@@ -44,6 +45,7 @@ var logFaults = []struct {
 	{eventlog.ErrTooLarge, connect.CodeInvalidArgument, "The request is too large to be stored. Nothing was changed."},
 	{eventlog.ErrConflict, connect.CodeAborted, "Too many others change the same thing right now. Nothing was changed; try again."},
 	{eventlog.ErrUnavailable, connect.CodeUnavailable, "I cannot reach the log right now. Nothing was changed; try again in a moment."},
+	{archive.ErrDamaged, connect.CodeDataLoss, "The archived history of this run is damaged or missing. An operator must look at it (slipway doctor); a backup may have it."},
 	{eventlog.ErrCorrupt, connect.CodeDataLoss, "The history of this run is damaged, so nothing is decided about it. An operator must look at it (slipway doctor)."},
 	{context.DeadlineExceeded, connect.CodeUnavailable, "It took too long. It is not confirmed; look before you repeat it."},
 }

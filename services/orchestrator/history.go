@@ -126,6 +126,8 @@ func (n *narrator) sentence(msg proto.Message) string {
 		return text
 	case *eventv1.RunNoted:
 		return "said: " + clip(e.GetText())
+	case *eventv1.RunArchived:
+		return fmt.Sprintf("its %d records were archived", e.GetVersions())
 	case *eventv1.RunEnded:
 		text := strings.ToLower(strings.TrimPrefix(e.GetOutcome().String(), "OUTCOME_")) + " after " + spent(e.GetElapsed().AsDuration())
 		if e.GetReason() != "" {

@@ -150,11 +150,12 @@ func (o *Orchestrator) dropArtefacts(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list artefacts: %w", err)
 	}
-	carried := o.carried()
+	var kept map[string]bool
+	o.proj.Read(func(b *board.Board) { kept = carried(b) })
 	before, dropped := o.deps.Now().Add(-artefactAge), 0
 	for _, info := range all {
 		run, ok := artefactRun(info.Name)
-		if !ok || carried[run] || dropped == artefactBatch || !o.endedBefore(run, before) {
+		if !ok || kept[run] || dropped == artefactBatch || !o.endedBefore(run, before) {
 			continue
 		}
 		if err := store.Delete(ctx, info.Name); err != nil {
@@ -177,16 +178,14 @@ func artefactRun(object string) (string, bool) {
 }
 
 // carried are the runs whose finished steps a live retry builds on.
-func (o *Orchestrator) carried() map[string]bool {
+func carried(b *board.Board) map[string]bool {
 	out := map[string]bool{}
-	o.proj.Read(func(b *board.Board) {
-		b.Each(func(l *board.Live) {
-			for i := range l.State.Steps {
-				if from := l.State.Steps[i].CarriedFrom; from != "" && !l.State.Status.Ended() {
-					out[from] = true
-				}
+	b.Each(func(l *board.Live) {
+		for i := range l.State.Steps {
+			if from := l.State.Steps[i].CarriedFrom; from != "" && !l.State.Status.Ended() {
+				out[from] = true
 			}
-		})
+		}
 	})
 	return out
 }

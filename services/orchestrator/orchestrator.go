@@ -43,6 +43,8 @@ type Config struct {
 	Replicas int
 	// Logs is how long output is kept; zero values mean the defaults.
 	Logs LogSettings
+	// Archive is when the records of ended runs leave the log.
+	Archive ArchiveSettings
 }
 
 // Deps is what the orchestrator stands on.
@@ -74,6 +76,7 @@ type Orchestrator struct {
 	refused    atomic.Pointer[configfile.Problems] // of the file, when it is not the one in force
 	handlers   map[string]http.Handler
 	resumed    atomic.Pointer[resumed]
+	archiver   *archiver // nil for a log that cannot be purged
 	logs       *runlog.Logs
 	aged       aged            // of the janitor alone
 	stalled    stalled         // likewise
@@ -103,6 +106,13 @@ func New(cfg Config, deps Deps) (*Orchestrator, error) {
 	o.view = &view{log: deps.Log, proj: o.proj, world: o.world}
 	o.desk = &desk{log: deps.Log, view: o.view, config: o.adopted.Load, nudge: o.nudge, now: deps.Now, logger: o.logger}
 	o.cfg.Logs, o.logs = cfg.Logs.withDefaults(), runlog.New(js)
+	if err := cfg.Archive.check(o.cfg.Logs); err != nil {
+		return nil, fmt.Errorf("orchestrator: %w", err)
+	}
+	if purger, ok := deps.Log.(eventlog.Purger); ok {
+		o.archiver = newArchiver(deps.Log, purger, js, o.proj, cfg.Archive.After, deps.Now, o.logger)
+	}
+	o.view.archive = js
 	logs := &logReader{logs: o.logs}
 	o.intake = &intake{conn: deps.Conn, js: js, logger: o.logger, metrics: m, clerk: &clerk{desk: o.desk, view: o.view, proj: o.proj, logs: logs, now: deps.Now, runners: o.Runners, output: o.cfg.Logs.Link().URL}}
 	o.dispatcher = newDispatcher(deps.Log, o.logger, deps.Now, m)

@@ -9,11 +9,14 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/slipway-hq/slipway/domain/board"
 	"github.com/slipway-hq/slipway/domain/identity"
 	"github.com/slipway-hq/slipway/domain/lane"
 	"github.com/slipway-hq/slipway/domain/run"
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
+	"github.com/slipway-hq/slipway/internal/archive"
 	"github.com/slipway-hq/slipway/internal/engine"
 	"github.com/slipway-hq/slipway/internal/eventlog"
 	"github.com/slipway-hq/slipway/internal/projection"
@@ -26,6 +29,8 @@ type view struct {
 	log   eventlog.Log
 	proj  *projection.Projection
 	world func() board.World
+	// archive is where the records of archived runs are; nil: nowhere.
+	archive jetstream.JetStream
 }
 
 const (
@@ -109,14 +114,36 @@ func (v *view) state(ctx context.Context, id string) (run.State, error) {
 }
 
 func (v *view) load(ctx context.Context, id string) (run.State, error) {
-	h, err := engine.Open(ctx, v.log, topology.RunSubject(id), run.State{}, foldRun)
+	records, err := v.records(ctx, id)
+	if errors.Is(err, archive.ErrDamaged) { // its checkpoint says what it can
+		records, err = v.log.Load(ctx, topology.RunSubject(id), 0)
+	}
 	if err != nil {
 		return run.State{}, fmt.Errorf("load run %s: %w", id, err)
 	}
-	if h.State().Status == run.Absent {
+	var at eventlog.Position
+	for _, rec := range records {
+		if err := at.Verify(rec); err != nil {
+			return run.State{}, fmt.Errorf("load run %s: %w", id, err)
+		}
+		at = rec.Position()
+	}
+	s := engine.FoldAll(run.State{}, foldRun, records...)
+	if s.Status == run.Absent {
 		return run.State{}, board.ErrUnknownRun
 	}
-	return h.State(), nil
+	s.ID = id
+	return s, nil
+}
+
+// records is the whole history of a run, from the archive where it is there.
+func (v *view) records(ctx context.Context, id string) ([]eventlog.Record, error) {
+	records, err := v.log.Load(ctx, topology.RunSubject(id), 0)
+	if err != nil || len(records) != 1 || archive.Checkpoint(records[0].Commit) == nil || v.archive == nil {
+		return records, err
+	}
+	old, err := archive.Read(ctx, v.archive, records[0])
+	return append(old, records...), err
 }
 
 // list returns a page of runs, newest request first, and the token of the next.

@@ -122,7 +122,7 @@ func (s *site) refusals(t *testing.T) {
 		{"$JS.API.STREAM.DELETE.WORK", []string{orchestrator}},
 		{"$JS.API.STREAM.DELETE.KV_LEASES", []string{orchestrator}},
 		{"$JS.API.STREAM.DELETE.EVENTS", nil},
-		{"$JS.API.STREAM.PURGE.EVENTS", nil},
+		{"$JS.API.STREAM.PURGE.EVENTS", []string{orchestrator}}, // of what is archived
 		{"$JS.API.STREAM.UPDATE.EVENTS", nil},
 		{"$JS.API.STREAM.MSG.DELETE.EVENTS", nil},
 		{"$JS.API.CONSUMER.MSG.NEXT.INBOX.INTAKE", []string{orchestrator}},

@@ -80,7 +80,7 @@ func (Principal_Kind) EnumDescriptor() ([]byte, []int) {
 // Commit is one decision: the only thing that is ever stored in the EVENTS
 // stream. One commit is one message on the one subject of its aggregate
 // (ev.run.ID, ev.lane.TOKEN, ev.schedule.TOKEN,
-// ev.relay.TOKEN, ev.listen.TOKEN, ev.config), appended by compare-and-set on that
+// ev.relay.TOKEN, ev.listen.TOKEN, ev.config, ev.archive), appended by compare-and-set on that
 // subject. Events are append-only: a new meaning is a new message.
 type Commit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -216,11 +216,14 @@ type Event struct {
 	//	*Event_TimeoutRequested
 	//	*Event_SourceResolved
 	//	*Event_RunNoted
+	//	*Event_RunArchived
+	//	*Event_RecordsPurged
 	//	*Event_LaneGranted
 	//	*Event_SlotReleased
 	//	*Event_LaneHeld
 	//	*Event_HoldReleased
 	//	*Event_LaneChanged
+	//	*Event_LaneCheckpoint
 	//	*Event_ConfigAdopted
 	//	*Event_ScheduleArmed
 	//	*Event_ScheduleFired
@@ -416,6 +419,24 @@ func (x *Event) GetRunNoted() *RunNoted {
 	return nil
 }
 
+func (x *Event) GetRunArchived() *RunArchived {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_RunArchived); ok {
+			return x.RunArchived
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetRecordsPurged() *RecordsPurged {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_RecordsPurged); ok {
+			return x.RecordsPurged
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetLaneGranted() *LaneGranted {
 	if x != nil {
 		if x, ok := x.Kind.(*Event_LaneGranted); ok {
@@ -456,6 +477,15 @@ func (x *Event) GetLaneChanged() *LaneChanged {
 	if x != nil {
 		if x, ok := x.Kind.(*Event_LaneChanged); ok {
 			return x.LaneChanged
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetLaneCheckpoint() *LaneCheckpoint {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_LaneCheckpoint); ok {
+			return x.LaneCheckpoint
 		}
 	}
 	return nil
@@ -610,6 +640,14 @@ type Event_RunNoted struct {
 	RunNoted *RunNoted `protobuf:"bytes,16,opt,name=run_noted,json=runNoted,proto3,oneof"`
 }
 
+type Event_RunArchived struct {
+	RunArchived *RunArchived `protobuf:"bytes,17,opt,name=run_archived,json=runArchived,proto3,oneof"`
+}
+
+type Event_RecordsPurged struct {
+	RecordsPurged *RecordsPurged `protobuf:"bytes,18,opt,name=records_purged,json=recordsPurged,proto3,oneof"`
+}
+
 type Event_LaneGranted struct {
 	LaneGranted *LaneGranted `protobuf:"bytes,40,opt,name=lane_granted,json=laneGranted,proto3,oneof"`
 }
@@ -628,6 +666,10 @@ type Event_HoldReleased struct {
 
 type Event_LaneChanged struct {
 	LaneChanged *LaneChanged `protobuf:"bytes,44,opt,name=lane_changed,json=laneChanged,proto3,oneof"`
+}
+
+type Event_LaneCheckpoint struct {
+	LaneCheckpoint *LaneCheckpoint `protobuf:"bytes,45,opt,name=lane_checkpoint,json=laneCheckpoint,proto3,oneof"`
 }
 
 type Event_ConfigAdopted struct {
@@ -698,6 +740,10 @@ func (*Event_SourceResolved) isEvent_Kind() {}
 
 func (*Event_RunNoted) isEvent_Kind() {}
 
+func (*Event_RunArchived) isEvent_Kind() {}
+
+func (*Event_RecordsPurged) isEvent_Kind() {}
+
 func (*Event_LaneGranted) isEvent_Kind() {}
 
 func (*Event_SlotReleased) isEvent_Kind() {}
@@ -707,6 +753,8 @@ func (*Event_LaneHeld) isEvent_Kind() {}
 func (*Event_HoldReleased) isEvent_Kind() {}
 
 func (*Event_LaneChanged) isEvent_Kind() {}
+
+func (*Event_LaneCheckpoint) isEvent_Kind() {}
 
 func (*Event_ConfigAdopted) isEvent_Kind() {}
 
@@ -862,6 +910,636 @@ func (x *ConfigAdopted) GetOrigin() string {
 	return ""
 }
 
+// RunArchived is the last commit of a run that ended long ago: its records are in
+// an object, byte for byte, and may be purged. What remains keeps its id from
+// ever being used again, and says what lists show. Nothing is appended after it.
+type RunArchived struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Run   string                 `protobuf:"bytes,27,opt,name=run,proto3" json:"run,omitempty"`
+	// Where the run's records are: the object, its SHA-256, and the place of the
+	// run in it.
+	Object string `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	Digest []byte `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	Offset uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	Length uint64 `protobuf:"varint,4,opt,name=length,proto3" json:"length,omitempty"`
+	// How many records there are; the last one's hash is this commit's prev_hash.
+	Versions uint64 `protobuf:"varint,5,opt,name=versions,proto3" json:"versions,omitempty"`
+	// Sequence of the first record, and of the one that ended the run.
+	RequestSequence uint64 `protobuf:"varint,6,opt,name=request_sequence,json=requestSequence,proto3" json:"request_sequence,omitempty"`
+	EndSequence     uint64 `protobuf:"varint,7,opt,name=end_sequence,json=endSequence,proto3" json:"end_sequence,omitempty"`
+	// What was asked, as in RunRequested.
+	Identity      string            `protobuf:"bytes,8,opt,name=identity,proto3" json:"identity,omitempty"`
+	RequestDigest []byte            `protobuf:"bytes,9,opt,name=request_digest,json=requestDigest,proto3" json:"request_digest,omitempty"`
+	Service       string            `protobuf:"bytes,10,opt,name=service,proto3" json:"service,omitempty"`
+	Environment   string            `protobuf:"bytes,11,opt,name=environment,proto3" json:"environment,omitempty"`
+	Version       string            `protobuf:"bytes,12,opt,name=version,proto3" json:"version,omitempty"`
+	Parameters    map[string]string `protobuf:"bytes,13,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Namespace     string            `protobuf:"bytes,14,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Job           string            `protobuf:"bytes,15,opt,name=job,proto3" json:"job,omitempty"`
+	Lane          string            `protobuf:"bytes,16,opt,name=lane,proto3" json:"lane,omitempty"`
+	Restricted    bool              `protobuf:"varint,17,opt,name=restricted,proto3" json:"restricted,omitempty"`
+	Source        string            `protobuf:"bytes,18,opt,name=source,proto3" json:"source,omitempty"`
+	Requester     *Principal        `protobuf:"bytes,19,opt,name=requester,proto3" json:"requester,omitempty"`
+	// What became of it. A code is that of a refusal.
+	Outcome       RunEnded_Outcome       `protobuf:"varint,20,opt,name=outcome,proto3,enum=slipway.event.v1.RunEnded_Outcome" json:"outcome,omitempty"`
+	Code          string                 `protobuf:"bytes,21,opt,name=code,proto3" json:"code,omitempty"`
+	Reason        string                 `protobuf:"bytes,22,opt,name=reason,proto3" json:"reason,omitempty"`
+	MergedInto    string                 `protobuf:"bytes,23,opt,name=merged_into,json=mergedInto,proto3" json:"merged_into,omitempty"`
+	Created       *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=created,proto3" json:"created,omitempty"`
+	Started       *timestamppb.Timestamp `protobuf:"bytes,25,opt,name=started,proto3" json:"started,omitempty"`
+	Finished      *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=finished,proto3" json:"finished,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunArchived) Reset() {
+	*x = RunArchived{}
+	mi := &file_slipway_event_v1_commit_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunArchived) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunArchived) ProtoMessage() {}
+
+func (x *RunArchived) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_event_v1_commit_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunArchived.ProtoReflect.Descriptor instead.
+func (*RunArchived) Descriptor() ([]byte, []int) {
+	return file_slipway_event_v1_commit_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RunArchived) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *RunArchived) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *RunArchived) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *RunArchived) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *RunArchived) GetLength() uint64 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *RunArchived) GetVersions() uint64 {
+	if x != nil {
+		return x.Versions
+	}
+	return 0
+}
+
+func (x *RunArchived) GetRequestSequence() uint64 {
+	if x != nil {
+		return x.RequestSequence
+	}
+	return 0
+}
+
+func (x *RunArchived) GetEndSequence() uint64 {
+	if x != nil {
+		return x.EndSequence
+	}
+	return 0
+}
+
+func (x *RunArchived) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *RunArchived) GetRequestDigest() []byte {
+	if x != nil {
+		return x.RequestDigest
+	}
+	return nil
+}
+
+func (x *RunArchived) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *RunArchived) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *RunArchived) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *RunArchived) GetParameters() map[string]string {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+func (x *RunArchived) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *RunArchived) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *RunArchived) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
+func (x *RunArchived) GetRestricted() bool {
+	if x != nil {
+		return x.Restricted
+	}
+	return false
+}
+
+func (x *RunArchived) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *RunArchived) GetRequester() *Principal {
+	if x != nil {
+		return x.Requester
+	}
+	return nil
+}
+
+func (x *RunArchived) GetOutcome() RunEnded_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return RunEnded_OUTCOME_UNSPECIFIED
+}
+
+func (x *RunArchived) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *RunArchived) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RunArchived) GetMergedInto() string {
+	if x != nil {
+		return x.MergedInto
+	}
+	return ""
+}
+
+func (x *RunArchived) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *RunArchived) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *RunArchived) GetFinished() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Finished
+	}
+	return nil
+}
+
+// RecordsPurged announces, before it happens, which records will be gone from the
+// log, so that a gap that nothing announces is known as damage. It stands on
+// ev.archive.
+type RecordsPurged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first sequence, then how much each is above the one before.
+	Steps []uint64 `protobuf:"varint,1,rep,packed,name=steps,proto3" json:"steps,omitempty"`
+	// What they were: "runs", or the lane whose checkpoint stands for them.
+	What          string `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordsPurged) Reset() {
+	*x = RecordsPurged{}
+	mi := &file_slipway_event_v1_commit_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordsPurged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordsPurged) ProtoMessage() {}
+
+func (x *RecordsPurged) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_event_v1_commit_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordsPurged.ProtoReflect.Descriptor instead.
+func (*RecordsPurged) Descriptor() ([]byte, []int) {
+	return file_slipway_event_v1_commit_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RecordsPurged) GetSteps() []uint64 {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *RecordsPurged) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+// LaneCheckpoint carries the whole state of a lane, so that the records before
+// it may be purged once no slot that is held was granted by them.
+type LaneCheckpoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Lane  string                 `protobuf:"bytes,1,opt,name=lane,proto3" json:"lane,omitempty"`
+	Slots []*LaneCheckpoint_Slot `protobuf:"bytes,2,rep,name=slots,proto3" json:"slots,omitempty"`
+	// Times of the newest grants, Unix nanoseconds: the first, then how much each
+	// is above the one before.
+	Starts []int64                `protobuf:"varint,3,rep,packed,name=starts,proto3" json:"starts,omitempty"`
+	Yields []*Absorbed            `protobuf:"bytes,4,rep,name=yields,proto3" json:"yields,omitempty"`
+	Turns  []*LaneCheckpoint_Turn `protobuf:"bytes,5,rep,name=turns,proto3" json:"turns,omitempty"`
+	Number uint64                 `protobuf:"varint,6,opt,name=number,proto3" json:"number,omitempty"`
+	Holds  []*LaneCheckpoint_Hold `protobuf:"bytes,7,rep,name=holds,proto3" json:"holds,omitempty"`
+	// The limits that are set at run time, by whom and when; unset: never any.
+	Change    *LaneChanged           `protobuf:"bytes,8,opt,name=change,proto3" json:"change,omitempty"`
+	ChangedBy *Principal             `protobuf:"bytes,9,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
+	ChangedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"`
+	// When the last pause ended.
+	Resumed *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=resumed,proto3" json:"resumed,omitempty"`
+	// Sequence of the last record that is folded into this.
+	Sequence      uint64 `protobuf:"varint,12,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LaneCheckpoint) Reset() {
+	*x = LaneCheckpoint{}
+	mi := &file_slipway_event_v1_commit_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LaneCheckpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LaneCheckpoint) ProtoMessage() {}
+
+func (x *LaneCheckpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_event_v1_commit_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LaneCheckpoint.ProtoReflect.Descriptor instead.
+func (*LaneCheckpoint) Descriptor() ([]byte, []int) {
+	return file_slipway_event_v1_commit_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *LaneCheckpoint) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
+func (x *LaneCheckpoint) GetSlots() []*LaneCheckpoint_Slot {
+	if x != nil {
+		return x.Slots
+	}
+	return nil
+}
+
+func (x *LaneCheckpoint) GetStarts() []int64 {
+	if x != nil {
+		return x.Starts
+	}
+	return nil
+}
+
+func (x *LaneCheckpoint) GetYields() []*Absorbed {
+	if x != nil {
+		return x.Yields
+	}
+	return nil
+}
+
+func (x *LaneCheckpoint) GetTurns() []*LaneCheckpoint_Turn {
+	if x != nil {
+		return x.Turns
+	}
+	return nil
+}
+
+func (x *LaneCheckpoint) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *LaneCheckpoint) GetHolds() []*LaneCheckpoint_Hold {
+	if x != nil {
+		return x.Holds
+	}
+	return nil
+}
+
+func (x *LaneCheckpoint) GetChange() *LaneChanged {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+func (x *LaneCheckpoint) GetChangedBy() *Principal {
+	if x != nil {
+		return x.ChangedBy
+	}
+	return nil
+}
+
+func (x *LaneCheckpoint) GetChangedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ChangedAt
+	}
+	return nil
+}
+
+func (x *LaneCheckpoint) GetResumed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Resumed
+	}
+	return nil
+}
+
+func (x *LaneCheckpoint) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+type LaneCheckpoint_Slot struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LaneCheckpoint_Slot) Reset() {
+	*x = LaneCheckpoint_Slot{}
+	mi := &file_slipway_event_v1_commit_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LaneCheckpoint_Slot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LaneCheckpoint_Slot) ProtoMessage() {}
+
+func (x *LaneCheckpoint_Slot) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_event_v1_commit_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LaneCheckpoint_Slot.ProtoReflect.Descriptor instead.
+func (*LaneCheckpoint_Slot) Descriptor() ([]byte, []int) {
+	return file_slipway_event_v1_commit_proto_rawDescGZIP(), []int{6, 0}
+}
+
+func (x *LaneCheckpoint_Slot) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *LaneCheckpoint_Slot) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+type LaneCheckpoint_Turn struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LaneCheckpoint_Turn) Reset() {
+	*x = LaneCheckpoint_Turn{}
+	mi := &file_slipway_event_v1_commit_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LaneCheckpoint_Turn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LaneCheckpoint_Turn) ProtoMessage() {}
+
+func (x *LaneCheckpoint_Turn) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_event_v1_commit_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LaneCheckpoint_Turn.ProtoReflect.Descriptor instead.
+func (*LaneCheckpoint_Turn) Descriptor() ([]byte, []int) {
+	return file_slipway_event_v1_commit_proto_rawDescGZIP(), []int{6, 1}
+}
+
+func (x *LaneCheckpoint_Turn) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *LaneCheckpoint_Turn) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+type LaneCheckpoint_Hold struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Held  *LaneHeld              `protobuf:"bytes,1,opt,name=held,proto3" json:"held,omitempty"`
+	// It was in force when it was set.
+	Begun         bool       `protobuf:"varint,2,opt,name=begun,proto3" json:"begun,omitempty"`
+	By            *Principal `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	Sequence      uint64     `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LaneCheckpoint_Hold) Reset() {
+	*x = LaneCheckpoint_Hold{}
+	mi := &file_slipway_event_v1_commit_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LaneCheckpoint_Hold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LaneCheckpoint_Hold) ProtoMessage() {}
+
+func (x *LaneCheckpoint_Hold) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_event_v1_commit_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LaneCheckpoint_Hold.ProtoReflect.Descriptor instead.
+func (*LaneCheckpoint_Hold) Descriptor() ([]byte, []int) {
+	return file_slipway_event_v1_commit_proto_rawDescGZIP(), []int{6, 2}
+}
+
+func (x *LaneCheckpoint_Hold) GetHeld() *LaneHeld {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+func (x *LaneCheckpoint_Hold) GetBegun() bool {
+	if x != nil {
+		return x.Begun
+	}
+	return false
+}
+
+func (x *LaneCheckpoint_Hold) GetBy() *Principal {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *LaneCheckpoint_Hold) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
 var File_slipway_event_v1_commit_proto protoreflect.FileDescriptor
 
 const file_slipway_event_v1_commit_proto_rawDesc = "" +
@@ -880,7 +1558,7 @@ const file_slipway_event_v1_commit_proto_rawDesc = "" +
 	"\n" +
 	"TraceEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc9\x10\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa4\x12\n" +
 	"\x05Event\x12E\n" +
 	"\rrun_requested\x18\x01 \x01(\v2\x1e.slipway.event.v1.RunRequestedH\x00R\frunRequested\x12?\n" +
 	"\vrun_refused\x18\x02 \x01(\v2\x1c.slipway.event.v1.RunRefusedH\x00R\n" +
@@ -903,11 +1581,14 @@ const file_slipway_event_v1_commit_proto_rawDesc = "" +
 	"\x11timeout_requested\x18\x0e \x01(\v2\".slipway.event.v1.TimeoutRequestedH\x00R\x10timeoutRequested\x12K\n" +
 	"\x0fsource_resolved\x18\x0f \x01(\v2 .slipway.event.v1.SourceResolvedH\x00R\x0esourceResolved\x129\n" +
 	"\trun_noted\x18\x10 \x01(\v2\x1a.slipway.event.v1.RunNotedH\x00R\brunNoted\x12B\n" +
+	"\frun_archived\x18\x11 \x01(\v2\x1d.slipway.event.v1.RunArchivedH\x00R\vrunArchived\x12H\n" +
+	"\x0erecords_purged\x18\x12 \x01(\v2\x1f.slipway.event.v1.RecordsPurgedH\x00R\rrecordsPurged\x12B\n" +
 	"\flane_granted\x18( \x01(\v2\x1d.slipway.event.v1.LaneGrantedH\x00R\vlaneGranted\x12E\n" +
 	"\rslot_released\x18) \x01(\v2\x1e.slipway.event.v1.SlotReleasedH\x00R\fslotReleased\x129\n" +
 	"\tlane_held\x18* \x01(\v2\x1a.slipway.event.v1.LaneHeldH\x00R\blaneHeld\x12E\n" +
 	"\rhold_released\x18+ \x01(\v2\x1e.slipway.event.v1.HoldReleasedH\x00R\fholdReleased\x12B\n" +
-	"\flane_changed\x18, \x01(\v2\x1d.slipway.event.v1.LaneChangedH\x00R\vlaneChanged\x12H\n" +
+	"\flane_changed\x18, \x01(\v2\x1d.slipway.event.v1.LaneChangedH\x00R\vlaneChanged\x12K\n" +
+	"\x0flane_checkpoint\x18- \x01(\v2 .slipway.event.v1.LaneCheckpointH\x00R\x0elaneCheckpoint\x12H\n" +
 	"\x0econfig_adopted\x18< \x01(\v2\x1f.slipway.event.v1.ConfigAdoptedH\x00R\rconfigAdopted\x12H\n" +
 	"\x0eschedule_armed\x18P \x01(\v2\x1f.slipway.event.v1.ScheduleArmedH\x00R\rscheduleArmed\x12H\n" +
 	"\x0eschedule_fired\x18Q \x01(\v2\x1f.slipway.event.v1.ScheduleFiredH\x00R\rscheduleFired\x12K\n" +
@@ -931,7 +1612,74 @@ const file_slipway_event_v1_commit_proto_rawDesc = "" +
 	"\rConfigAdopted\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x18\n" +
 	"\acontent\x18\x02 \x01(\fR\acontent\x12\x16\n" +
-	"\x06origin\x18\x03 \x01(\tR\x06originB\xc1\x01\n" +
+	"\x06origin\x18\x03 \x01(\tR\x06origin\"\xf6\a\n" +
+	"\vRunArchived\x12\x10\n" +
+	"\x03run\x18\x1b \x01(\tR\x03run\x12\x16\n" +
+	"\x06object\x18\x01 \x01(\tR\x06object\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\fR\x06digest\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x16\n" +
+	"\x06length\x18\x04 \x01(\x04R\x06length\x12\x1a\n" +
+	"\bversions\x18\x05 \x01(\x04R\bversions\x12)\n" +
+	"\x10request_sequence\x18\x06 \x01(\x04R\x0frequestSequence\x12!\n" +
+	"\fend_sequence\x18\a \x01(\x04R\vendSequence\x12\x1a\n" +
+	"\bidentity\x18\b \x01(\tR\bidentity\x12%\n" +
+	"\x0erequest_digest\x18\t \x01(\fR\rrequestDigest\x12\x18\n" +
+	"\aservice\x18\n" +
+	" \x01(\tR\aservice\x12 \n" +
+	"\venvironment\x18\v \x01(\tR\venvironment\x12\x18\n" +
+	"\aversion\x18\f \x01(\tR\aversion\x12M\n" +
+	"\n" +
+	"parameters\x18\r \x03(\v2-.slipway.event.v1.RunArchived.ParametersEntryR\n" +
+	"parameters\x12\x1c\n" +
+	"\tnamespace\x18\x0e \x01(\tR\tnamespace\x12\x10\n" +
+	"\x03job\x18\x0f \x01(\tR\x03job\x12\x12\n" +
+	"\x04lane\x18\x10 \x01(\tR\x04lane\x12\x1e\n" +
+	"\n" +
+	"restricted\x18\x11 \x01(\bR\n" +
+	"restricted\x12\x16\n" +
+	"\x06source\x18\x12 \x01(\tR\x06source\x129\n" +
+	"\trequester\x18\x13 \x01(\v2\x1b.slipway.event.v1.PrincipalR\trequester\x12<\n" +
+	"\aoutcome\x18\x14 \x01(\x0e2\".slipway.event.v1.RunEnded.OutcomeR\aoutcome\x12\x12\n" +
+	"\x04code\x18\x15 \x01(\tR\x04code\x12\x16\n" +
+	"\x06reason\x18\x16 \x01(\tR\x06reason\x12\x1f\n" +
+	"\vmerged_into\x18\x17 \x01(\tR\n" +
+	"mergedInto\x124\n" +
+	"\acreated\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x124\n" +
+	"\astarted\x18\x19 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
+	"\bfinished\x18\x1a \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x1a=\n" +
+	"\x0fParametersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"9\n" +
+	"\rRecordsPurged\x12\x14\n" +
+	"\x05steps\x18\x01 \x03(\x04R\x05steps\x12\x12\n" +
+	"\x04what\x18\x02 \x01(\tR\x04what\"\xcb\x06\n" +
+	"\x0eLaneCheckpoint\x12\x12\n" +
+	"\x04lane\x18\x01 \x01(\tR\x04lane\x12;\n" +
+	"\x05slots\x18\x02 \x03(\v2%.slipway.event.v1.LaneCheckpoint.SlotR\x05slots\x12\x16\n" +
+	"\x06starts\x18\x03 \x03(\x03R\x06starts\x122\n" +
+	"\x06yields\x18\x04 \x03(\v2\x1a.slipway.event.v1.AbsorbedR\x06yields\x12;\n" +
+	"\x05turns\x18\x05 \x03(\v2%.slipway.event.v1.LaneCheckpoint.TurnR\x05turns\x12\x16\n" +
+	"\x06number\x18\x06 \x01(\x04R\x06number\x12;\n" +
+	"\x05holds\x18\a \x03(\v2%.slipway.event.v1.LaneCheckpoint.HoldR\x05holds\x125\n" +
+	"\x06change\x18\b \x01(\v2\x1d.slipway.event.v1.LaneChangedR\x06change\x12:\n" +
+	"\n" +
+	"changed_by\x18\t \x01(\v2\x1b.slipway.event.v1.PrincipalR\tchangedBy\x129\n" +
+	"\n" +
+	"changed_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\x124\n" +
+	"\aresumed\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\aresumed\x12\x1a\n" +
+	"\bsequence\x18\f \x01(\x04R\bsequence\x1a4\n" +
+	"\x04Slot\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x1a<\n" +
+	"\x04Turn\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x1a\x95\x01\n" +
+	"\x04Hold\x12.\n" +
+	"\x04held\x18\x01 \x01(\v2\x1a.slipway.event.v1.LaneHeldR\x04held\x12\x14\n" +
+	"\x05begun\x18\x02 \x01(\bR\x05begun\x12+\n" +
+	"\x02by\x18\x03 \x01(\v2\x1b.slipway.event.v1.PrincipalR\x02by\x12\x1a\n" +
+	"\bsequence\x18\x04 \x01(\x04R\bsequenceB\xc1\x01\n" +
 	"\x14com.slipway.event.v1B\vCommitProtoP\x01Z:github.com/slipway-hq/slipway/gen/slipway/event/v1;eventv1\xa2\x02\x03SEX\xaa\x02\x10Slipway.Event.V1\xca\x02\x10Slipway\\Event\\V1\xe2\x02\x1cSlipway\\Event\\V1\\GPBMetadata\xea\x02\x12Slipway::Event::V1b\x06proto3"
 
 var (
@@ -947,86 +1695,114 @@ func file_slipway_event_v1_commit_proto_rawDescGZIP() []byte {
 }
 
 var file_slipway_event_v1_commit_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_slipway_event_v1_commit_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_slipway_event_v1_commit_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_slipway_event_v1_commit_proto_goTypes = []any{
 	(Principal_Kind)(0),           // 0: slipway.event.v1.Principal.Kind
 	(*Commit)(nil),                // 1: slipway.event.v1.Commit
 	(*Event)(nil),                 // 2: slipway.event.v1.Event
 	(*Principal)(nil),             // 3: slipway.event.v1.Principal
 	(*ConfigAdopted)(nil),         // 4: slipway.event.v1.ConfigAdopted
-	nil,                           // 5: slipway.event.v1.Commit.TraceEntry
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
-	(*RunRequested)(nil),          // 7: slipway.event.v1.RunRequested
-	(*RunRefused)(nil),            // 8: slipway.event.v1.RunRefused
-	(*RunClaimed)(nil),            // 9: slipway.event.v1.RunClaimed
-	(*StepStarted)(nil),           // 10: slipway.event.v1.StepStarted
-	(*StepFinished)(nil),          // 11: slipway.event.v1.StepFinished
-	(*StepFailed)(nil),            // 12: slipway.event.v1.StepFailed
-	(*StepInterrupted)(nil),       // 13: slipway.event.v1.StepInterrupted
-	(*StepAsked)(nil),             // 14: slipway.event.v1.StepAsked
-	(*StepAnswered)(nil),          // 15: slipway.event.v1.StepAnswered
-	(*CancelRequested)(nil),       // 16: slipway.event.v1.CancelRequested
-	(*ClaimReleased)(nil),         // 17: slipway.event.v1.ClaimReleased
-	(*ClaimLapsed)(nil),           // 18: slipway.event.v1.ClaimLapsed
-	(*RunEnded)(nil),              // 19: slipway.event.v1.RunEnded
-	(*TimeoutRequested)(nil),      // 20: slipway.event.v1.TimeoutRequested
-	(*SourceResolved)(nil),        // 21: slipway.event.v1.SourceResolved
-	(*RunNoted)(nil),              // 22: slipway.event.v1.RunNoted
-	(*LaneGranted)(nil),           // 23: slipway.event.v1.LaneGranted
-	(*SlotReleased)(nil),          // 24: slipway.event.v1.SlotReleased
-	(*LaneHeld)(nil),              // 25: slipway.event.v1.LaneHeld
-	(*HoldReleased)(nil),          // 26: slipway.event.v1.HoldReleased
-	(*LaneChanged)(nil),           // 27: slipway.event.v1.LaneChanged
-	(*ScheduleArmed)(nil),         // 28: slipway.event.v1.ScheduleArmed
-	(*ScheduleFired)(nil),         // 29: slipway.event.v1.ScheduleFired
-	(*SchedulePaused)(nil),        // 30: slipway.event.v1.SchedulePaused
-	(*ScheduleResumed)(nil),       // 31: slipway.event.v1.ScheduleResumed
-	(*MessageRelayed)(nil),        // 32: slipway.event.v1.MessageRelayed
-	(*AwaySet)(nil),               // 33: slipway.event.v1.AwaySet
-	(*AwayCleared)(nil),           // 34: slipway.event.v1.AwayCleared
-	(*MessageHeard)(nil),          // 35: slipway.event.v1.MessageHeard
+	(*RunArchived)(nil),           // 5: slipway.event.v1.RunArchived
+	(*RecordsPurged)(nil),         // 6: slipway.event.v1.RecordsPurged
+	(*LaneCheckpoint)(nil),        // 7: slipway.event.v1.LaneCheckpoint
+	nil,                           // 8: slipway.event.v1.Commit.TraceEntry
+	nil,                           // 9: slipway.event.v1.RunArchived.ParametersEntry
+	(*LaneCheckpoint_Slot)(nil),   // 10: slipway.event.v1.LaneCheckpoint.Slot
+	(*LaneCheckpoint_Turn)(nil),   // 11: slipway.event.v1.LaneCheckpoint.Turn
+	(*LaneCheckpoint_Hold)(nil),   // 12: slipway.event.v1.LaneCheckpoint.Hold
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*RunRequested)(nil),          // 14: slipway.event.v1.RunRequested
+	(*RunRefused)(nil),            // 15: slipway.event.v1.RunRefused
+	(*RunClaimed)(nil),            // 16: slipway.event.v1.RunClaimed
+	(*StepStarted)(nil),           // 17: slipway.event.v1.StepStarted
+	(*StepFinished)(nil),          // 18: slipway.event.v1.StepFinished
+	(*StepFailed)(nil),            // 19: slipway.event.v1.StepFailed
+	(*StepInterrupted)(nil),       // 20: slipway.event.v1.StepInterrupted
+	(*StepAsked)(nil),             // 21: slipway.event.v1.StepAsked
+	(*StepAnswered)(nil),          // 22: slipway.event.v1.StepAnswered
+	(*CancelRequested)(nil),       // 23: slipway.event.v1.CancelRequested
+	(*ClaimReleased)(nil),         // 24: slipway.event.v1.ClaimReleased
+	(*ClaimLapsed)(nil),           // 25: slipway.event.v1.ClaimLapsed
+	(*RunEnded)(nil),              // 26: slipway.event.v1.RunEnded
+	(*TimeoutRequested)(nil),      // 27: slipway.event.v1.TimeoutRequested
+	(*SourceResolved)(nil),        // 28: slipway.event.v1.SourceResolved
+	(*RunNoted)(nil),              // 29: slipway.event.v1.RunNoted
+	(*LaneGranted)(nil),           // 30: slipway.event.v1.LaneGranted
+	(*SlotReleased)(nil),          // 31: slipway.event.v1.SlotReleased
+	(*LaneHeld)(nil),              // 32: slipway.event.v1.LaneHeld
+	(*HoldReleased)(nil),          // 33: slipway.event.v1.HoldReleased
+	(*LaneChanged)(nil),           // 34: slipway.event.v1.LaneChanged
+	(*ScheduleArmed)(nil),         // 35: slipway.event.v1.ScheduleArmed
+	(*ScheduleFired)(nil),         // 36: slipway.event.v1.ScheduleFired
+	(*SchedulePaused)(nil),        // 37: slipway.event.v1.SchedulePaused
+	(*ScheduleResumed)(nil),       // 38: slipway.event.v1.ScheduleResumed
+	(*MessageRelayed)(nil),        // 39: slipway.event.v1.MessageRelayed
+	(*AwaySet)(nil),               // 40: slipway.event.v1.AwaySet
+	(*AwayCleared)(nil),           // 41: slipway.event.v1.AwayCleared
+	(*MessageHeard)(nil),          // 42: slipway.event.v1.MessageHeard
+	(RunEnded_Outcome)(0),         // 43: slipway.event.v1.RunEnded.Outcome
+	(*Absorbed)(nil),              // 44: slipway.event.v1.Absorbed
 }
 var file_slipway_event_v1_commit_proto_depIdxs = []int32{
 	3,  // 0: slipway.event.v1.Commit.actor:type_name -> slipway.event.v1.Principal
-	6,  // 1: slipway.event.v1.Commit.time:type_name -> google.protobuf.Timestamp
+	13, // 1: slipway.event.v1.Commit.time:type_name -> google.protobuf.Timestamp
 	2,  // 2: slipway.event.v1.Commit.events:type_name -> slipway.event.v1.Event
-	5,  // 3: slipway.event.v1.Commit.trace:type_name -> slipway.event.v1.Commit.TraceEntry
-	7,  // 4: slipway.event.v1.Event.run_requested:type_name -> slipway.event.v1.RunRequested
-	8,  // 5: slipway.event.v1.Event.run_refused:type_name -> slipway.event.v1.RunRefused
-	9,  // 6: slipway.event.v1.Event.run_claimed:type_name -> slipway.event.v1.RunClaimed
-	10, // 7: slipway.event.v1.Event.step_started:type_name -> slipway.event.v1.StepStarted
-	11, // 8: slipway.event.v1.Event.step_finished:type_name -> slipway.event.v1.StepFinished
-	12, // 9: slipway.event.v1.Event.step_failed:type_name -> slipway.event.v1.StepFailed
-	13, // 10: slipway.event.v1.Event.step_interrupted:type_name -> slipway.event.v1.StepInterrupted
-	14, // 11: slipway.event.v1.Event.step_asked:type_name -> slipway.event.v1.StepAsked
-	15, // 12: slipway.event.v1.Event.step_answered:type_name -> slipway.event.v1.StepAnswered
-	16, // 13: slipway.event.v1.Event.cancel_requested:type_name -> slipway.event.v1.CancelRequested
-	17, // 14: slipway.event.v1.Event.claim_released:type_name -> slipway.event.v1.ClaimReleased
-	18, // 15: slipway.event.v1.Event.claim_lapsed:type_name -> slipway.event.v1.ClaimLapsed
-	19, // 16: slipway.event.v1.Event.run_ended:type_name -> slipway.event.v1.RunEnded
-	20, // 17: slipway.event.v1.Event.timeout_requested:type_name -> slipway.event.v1.TimeoutRequested
-	21, // 18: slipway.event.v1.Event.source_resolved:type_name -> slipway.event.v1.SourceResolved
-	22, // 19: slipway.event.v1.Event.run_noted:type_name -> slipway.event.v1.RunNoted
-	23, // 20: slipway.event.v1.Event.lane_granted:type_name -> slipway.event.v1.LaneGranted
-	24, // 21: slipway.event.v1.Event.slot_released:type_name -> slipway.event.v1.SlotReleased
-	25, // 22: slipway.event.v1.Event.lane_held:type_name -> slipway.event.v1.LaneHeld
-	26, // 23: slipway.event.v1.Event.hold_released:type_name -> slipway.event.v1.HoldReleased
-	27, // 24: slipway.event.v1.Event.lane_changed:type_name -> slipway.event.v1.LaneChanged
-	4,  // 25: slipway.event.v1.Event.config_adopted:type_name -> slipway.event.v1.ConfigAdopted
-	28, // 26: slipway.event.v1.Event.schedule_armed:type_name -> slipway.event.v1.ScheduleArmed
-	29, // 27: slipway.event.v1.Event.schedule_fired:type_name -> slipway.event.v1.ScheduleFired
-	30, // 28: slipway.event.v1.Event.schedule_paused:type_name -> slipway.event.v1.SchedulePaused
-	31, // 29: slipway.event.v1.Event.schedule_resumed:type_name -> slipway.event.v1.ScheduleResumed
-	32, // 30: slipway.event.v1.Event.message_relayed:type_name -> slipway.event.v1.MessageRelayed
-	33, // 31: slipway.event.v1.Event.away_set:type_name -> slipway.event.v1.AwaySet
-	34, // 32: slipway.event.v1.Event.away_cleared:type_name -> slipway.event.v1.AwayCleared
-	35, // 33: slipway.event.v1.Event.message_heard:type_name -> slipway.event.v1.MessageHeard
-	0,  // 34: slipway.event.v1.Principal.kind:type_name -> slipway.event.v1.Principal.Kind
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	8,  // 3: slipway.event.v1.Commit.trace:type_name -> slipway.event.v1.Commit.TraceEntry
+	14, // 4: slipway.event.v1.Event.run_requested:type_name -> slipway.event.v1.RunRequested
+	15, // 5: slipway.event.v1.Event.run_refused:type_name -> slipway.event.v1.RunRefused
+	16, // 6: slipway.event.v1.Event.run_claimed:type_name -> slipway.event.v1.RunClaimed
+	17, // 7: slipway.event.v1.Event.step_started:type_name -> slipway.event.v1.StepStarted
+	18, // 8: slipway.event.v1.Event.step_finished:type_name -> slipway.event.v1.StepFinished
+	19, // 9: slipway.event.v1.Event.step_failed:type_name -> slipway.event.v1.StepFailed
+	20, // 10: slipway.event.v1.Event.step_interrupted:type_name -> slipway.event.v1.StepInterrupted
+	21, // 11: slipway.event.v1.Event.step_asked:type_name -> slipway.event.v1.StepAsked
+	22, // 12: slipway.event.v1.Event.step_answered:type_name -> slipway.event.v1.StepAnswered
+	23, // 13: slipway.event.v1.Event.cancel_requested:type_name -> slipway.event.v1.CancelRequested
+	24, // 14: slipway.event.v1.Event.claim_released:type_name -> slipway.event.v1.ClaimReleased
+	25, // 15: slipway.event.v1.Event.claim_lapsed:type_name -> slipway.event.v1.ClaimLapsed
+	26, // 16: slipway.event.v1.Event.run_ended:type_name -> slipway.event.v1.RunEnded
+	27, // 17: slipway.event.v1.Event.timeout_requested:type_name -> slipway.event.v1.TimeoutRequested
+	28, // 18: slipway.event.v1.Event.source_resolved:type_name -> slipway.event.v1.SourceResolved
+	29, // 19: slipway.event.v1.Event.run_noted:type_name -> slipway.event.v1.RunNoted
+	5,  // 20: slipway.event.v1.Event.run_archived:type_name -> slipway.event.v1.RunArchived
+	6,  // 21: slipway.event.v1.Event.records_purged:type_name -> slipway.event.v1.RecordsPurged
+	30, // 22: slipway.event.v1.Event.lane_granted:type_name -> slipway.event.v1.LaneGranted
+	31, // 23: slipway.event.v1.Event.slot_released:type_name -> slipway.event.v1.SlotReleased
+	32, // 24: slipway.event.v1.Event.lane_held:type_name -> slipway.event.v1.LaneHeld
+	33, // 25: slipway.event.v1.Event.hold_released:type_name -> slipway.event.v1.HoldReleased
+	34, // 26: slipway.event.v1.Event.lane_changed:type_name -> slipway.event.v1.LaneChanged
+	7,  // 27: slipway.event.v1.Event.lane_checkpoint:type_name -> slipway.event.v1.LaneCheckpoint
+	4,  // 28: slipway.event.v1.Event.config_adopted:type_name -> slipway.event.v1.ConfigAdopted
+	35, // 29: slipway.event.v1.Event.schedule_armed:type_name -> slipway.event.v1.ScheduleArmed
+	36, // 30: slipway.event.v1.Event.schedule_fired:type_name -> slipway.event.v1.ScheduleFired
+	37, // 31: slipway.event.v1.Event.schedule_paused:type_name -> slipway.event.v1.SchedulePaused
+	38, // 32: slipway.event.v1.Event.schedule_resumed:type_name -> slipway.event.v1.ScheduleResumed
+	39, // 33: slipway.event.v1.Event.message_relayed:type_name -> slipway.event.v1.MessageRelayed
+	40, // 34: slipway.event.v1.Event.away_set:type_name -> slipway.event.v1.AwaySet
+	41, // 35: slipway.event.v1.Event.away_cleared:type_name -> slipway.event.v1.AwayCleared
+	42, // 36: slipway.event.v1.Event.message_heard:type_name -> slipway.event.v1.MessageHeard
+	0,  // 37: slipway.event.v1.Principal.kind:type_name -> slipway.event.v1.Principal.Kind
+	9,  // 38: slipway.event.v1.RunArchived.parameters:type_name -> slipway.event.v1.RunArchived.ParametersEntry
+	3,  // 39: slipway.event.v1.RunArchived.requester:type_name -> slipway.event.v1.Principal
+	43, // 40: slipway.event.v1.RunArchived.outcome:type_name -> slipway.event.v1.RunEnded.Outcome
+	13, // 41: slipway.event.v1.RunArchived.created:type_name -> google.protobuf.Timestamp
+	13, // 42: slipway.event.v1.RunArchived.started:type_name -> google.protobuf.Timestamp
+	13, // 43: slipway.event.v1.RunArchived.finished:type_name -> google.protobuf.Timestamp
+	10, // 44: slipway.event.v1.LaneCheckpoint.slots:type_name -> slipway.event.v1.LaneCheckpoint.Slot
+	44, // 45: slipway.event.v1.LaneCheckpoint.yields:type_name -> slipway.event.v1.Absorbed
+	11, // 46: slipway.event.v1.LaneCheckpoint.turns:type_name -> slipway.event.v1.LaneCheckpoint.Turn
+	12, // 47: slipway.event.v1.LaneCheckpoint.holds:type_name -> slipway.event.v1.LaneCheckpoint.Hold
+	34, // 48: slipway.event.v1.LaneCheckpoint.change:type_name -> slipway.event.v1.LaneChanged
+	3,  // 49: slipway.event.v1.LaneCheckpoint.changed_by:type_name -> slipway.event.v1.Principal
+	13, // 50: slipway.event.v1.LaneCheckpoint.changed_at:type_name -> google.protobuf.Timestamp
+	13, // 51: slipway.event.v1.LaneCheckpoint.resumed:type_name -> google.protobuf.Timestamp
+	32, // 52: slipway.event.v1.LaneCheckpoint.Hold.held:type_name -> slipway.event.v1.LaneHeld
+	3,  // 53: slipway.event.v1.LaneCheckpoint.Hold.by:type_name -> slipway.event.v1.Principal
+	54, // [54:54] is the sub-list for method output_type
+	54, // [54:54] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_slipway_event_v1_commit_proto_init() }
@@ -1056,11 +1832,14 @@ func file_slipway_event_v1_commit_proto_init() {
 		(*Event_TimeoutRequested)(nil),
 		(*Event_SourceResolved)(nil),
 		(*Event_RunNoted)(nil),
+		(*Event_RunArchived)(nil),
+		(*Event_RecordsPurged)(nil),
 		(*Event_LaneGranted)(nil),
 		(*Event_SlotReleased)(nil),
 		(*Event_LaneHeld)(nil),
 		(*Event_HoldReleased)(nil),
 		(*Event_LaneChanged)(nil),
+		(*Event_LaneCheckpoint)(nil),
 		(*Event_ConfigAdopted)(nil),
 		(*Event_ScheduleArmed)(nil),
 		(*Event_ScheduleFired)(nil),
@@ -1077,7 +1856,7 @@ func file_slipway_event_v1_commit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_event_v1_commit_proto_rawDesc), len(file_slipway_event_v1_commit_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   5,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
