@@ -303,6 +303,9 @@ func (b *Board) FoldLane(sequence uint64, c *eventv1.Commit) {
 		if ln == nil {
 			continue
 		}
+		if c := e.GetLaneCheckpoint(); c != nil && ln.State.Sequence != 0 && !lane.Agrees(ln.State, c) {
+			b.QuarantineLane(ln.Name, fmt.Sprintf("its checkpoint, record %d, says something else than its records before it", sequence))
+		}
 		ln.State = lane.Fold(ln.State, lane.At{Sequence: sequence, Time: c.GetTime().AsTime(), Actor: c.GetActor()}, e)
 		for _, id := range e.GetLaneGranted().GetFreed() {
 			b.freedDamaged(ln, id)

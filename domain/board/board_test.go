@@ -359,3 +359,23 @@ func TestReleasedRunsFreeThoseThatMergedIntoThem(t *testing.T) {
 		t.Error("got no slot")
 	}
 }
+
+// A checkpoint is never a second truth: one that says something else than the
+// records before it stops the lane, one that agrees changes nothing.
+func TestACheckpointThatDisagreesQuarantinesItsLane(t *testing.T) {
+	for _, forged := range []bool{false, true} {
+		w := newWorld()
+		w.request("v1", "x", 0)
+		w.tick("x")
+		ln, _ := w.board.Lane("x")
+		events := lane.Checkpoint(ln.State, 1)
+		if forged {
+			events[0].GetLaneCheckpoint().Slots = nil
+		}
+		slots := len(ln.State.Slots)
+		w.commit(events, func(b *board.Board, sequence uint64, c *eventv1.Commit) { b.FoldLane(sequence, c) })
+		if (ln.Quarantined != "") != forged || len(ln.State.Slots) != slots || slots != 1 {
+			t.Errorf("forged %t: quarantined %q, %d of %d slots", forged, ln.Quarantined, len(ln.State.Slots), slots)
+		}
+	}
+}

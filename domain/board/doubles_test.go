@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -88,6 +89,32 @@ func (f *floor) read(i, commits int) {
 	}
 	if rapid.IntRange(0, 3).Draw(f.t, "restart") == 0 {
 		r.board = rewritten(f.t, r.board)
+	}
+}
+
+// checkpoints: a lane that begins with any of its checkpoints is the same lane,
+// and no board found one that disagrees.
+func (f *floor) checkpoints() {
+	for i, rec := range f.log {
+		if rec.run != "" || rec.commit.GetEvents()[0].GetLaneCheckpoint() == nil {
+			continue
+		}
+		var s lane.State
+		for j, later := range f.log[i:] {
+			if later.run == "" {
+				s = lane.FoldCommit(s, uint64(i+j+1), later.commit) //nolint:gosec // small
+			}
+		}
+		if diff := cmp.Diff(f.lane, s, protocmp.Transform(), cmpopts.EquateEmpty()); diff != "" {
+			f.t.Fatalf("the lane that begins with record %d differs: %s", i+1, diff)
+		}
+	}
+	for _, r := range f.replicas {
+		r.board.Lanes(func(ln *board.Lane) {
+			if ln.Quarantined != "" {
+				f.t.Fatal(ln.Quarantined)
+			}
+		})
 	}
 }
 
@@ -462,6 +489,7 @@ func TestDoublesDelaysAndHoldsAreAsTheModelSays(t *testing.T) {
 				f.hold()
 			case 6:
 				f.change()
+				f.append("", lane.Checkpoint(f.lane, uint64(len(f.log)))) //nolint:gosec // small
 			case 7, 8:
 				f.claim()
 			case 9:
@@ -480,5 +508,6 @@ func TestDoublesDelaysAndHoldsAreAsTheModelSays(t *testing.T) {
 		}
 		f.finale()
 		f.account()
+		f.checkpoints()
 	})
 }

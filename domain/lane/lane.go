@@ -60,14 +60,16 @@ type Turn struct {
 
 // State is what a lane's events say. Slices are replaced, never changed.
 type State struct {
-	Name     string
-	Slots    []Slot
-	Starts   []time.Time // of the newest grants, oldest first, never running backwards
-	Yields   []Yield     // the newest
-	Turns    []Turn
-	Number   uint64 // of grants in all
-	Holds    []Hold
-	Change   Change
+	Name   string
+	Slots  []Slot
+	Starts []time.Time // of the newest grants, oldest first, never running backwards
+	Yields []Yield     // the newest
+	Turns  []Turn
+	Number uint64 // of grants in all
+	Holds  []Hold
+	Change Change
+	// Marks are the lane's checkpoints, the newest ones, oldest first.
+	Marks    []Mark
 	Sequence uint64
 }
 
@@ -144,6 +146,8 @@ func NameOf(e *eventv1.Event) string {
 		return k.HoldReleased.GetLane()
 	case *eventv1.Event_LaneChanged:
 		return k.LaneChanged.GetLane()
+	case *eventv1.Event_LaneCheckpoint:
+		return k.LaneCheckpoint.GetLane()
 	}
 	return ""
 }
@@ -157,6 +161,7 @@ type At struct {
 
 // Fold applies one event; an unknown one changes nothing but the sequence.
 func Fold(s State, at At, e *eventv1.Event) State {
+	first := s.Sequence == 0
 	s.Sequence = at.Sequence
 	switch k := e.GetKind().(type) {
 	case *eventv1.Event_LaneGranted:
@@ -172,6 +177,8 @@ func Fold(s State, at At, e *eventv1.Event) State {
 		}, at.Time)
 	case *eventv1.Event_HoldReleased:
 		s.Holds = s.released(k.HoldReleased.GetHolds(), at.Time)
+	case *eventv1.Event_LaneCheckpoint:
+		return checkpointed(s, at, k.LaneCheckpoint, first)
 	case *eventv1.Event_LaneChanged:
 		c := k.LaneChanged
 		s.Name = c.GetLane()

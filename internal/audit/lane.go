@@ -59,9 +59,42 @@ func (b *book) readLane(rec eventlog.Record, e *eventv1.Event) {
 				holds[id] = w
 			}
 		}
+	case *eventv1.Event_LaneCheckpoint:
+		b.restored(rec, k.LaneCheckpoint)
 	case *eventv1.Event_LaneChanged:
 		q := b.lane(k.LaneChanged.GetLane())
 		q.paused, q.concurrency = k.LaneChanged.GetPaused(), int(k.LaneChanged.GetConcurrency())
+	}
+}
+
+// restored takes over what a lane was when the records before its checkpoint are
+// gone.
+func (b *book) restored(rec eventlog.Record, e *eventv1.LaneCheckpoint) {
+	if b.lanes[e.GetLane()] != nil {
+		return
+	}
+	q := b.lane(e.GetLane())
+	q.paused, q.concurrency = e.GetChange().GetPaused(), int(e.GetChange().GetConcurrency())
+	for _, s := range e.GetSlots() {
+		if r := b.runs[s.GetRun()]; r != nil {
+			r.grant = s.GetSequence()
+			q.granted = append(q.granted, r)
+		} else if !b.gone[s.GetRun()] {
+			b.fault("lane", "record %d says that %s has a slot, which nobody asked for", rec.Sequence, s.GetRun())
+		}
+	}
+	last := int64(0)
+	for _, step := range e.GetStarts() {
+		last += step
+		q.starts = append(q.starts, time.Unix(0, last))
+	}
+	for _, h := range e.GetHolds() {
+		w := window{h.GetHeld().GetJob(), h.GetHeld().GetFrom().AsTime(), h.GetHeld().GetUntil().AsTime()}
+		if h.GetBegun() {
+			w.from = time.Time{}
+		}
+		b.holds[h.GetHeld().GetHold()] = true
+		q.holds[h.GetHeld().GetHold()] = w
 	}
 }
 

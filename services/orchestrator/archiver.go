@@ -69,11 +69,15 @@ type archiver struct {
 	logger  *slog.Logger
 	// skip are runs that cannot be archived: their history is damaged.
 	skip map[string]bool
+	// A lane gets a checkpoint when so many commits, and so much time, have passed
+	// since its last.
+	laneCommits uint64
+	laneEvery   time.Duration
 }
 
 func newArchiver(log eventlog.Log, purger eventlog.Purger, js jetstream.JetStream, proj *projection.Projection, after time.Duration, now func() time.Time, logger *slog.Logger) *archiver {
 	objects := func(ctx context.Context) (jetstream.ObjectStore, error) { return topology.Objects(ctx, js) }
-	return &archiver{log: log, purger: purger, objects: objects, proj: proj, after: after, now: now, logger: logger, skip: map[string]bool{}}
+	return &archiver{log: log, purger: purger, objects: objects, proj: proj, after: after, now: now, logger: logger, skip: map[string]bool{}, laneCommits: checkpointCommits, laneEvery: checkpointEvery}
 }
 
 // errMoved: something was appended to a run after its records were read.
@@ -99,7 +103,7 @@ func (a *archiver) pass(ctx context.Context) error {
 	if archived > 0 {
 		a.logger.Info("old runs archived", "runs", archived)
 	}
-	return nil
+	return a.lanes(ctx)
 }
 
 // archiveRuns is one pass of the archiver, if there is to be one.

@@ -211,6 +211,74 @@ func (s *service) archivedIsForEver(t *testing.T, old []string) {
 	}
 }
 
+// A lane's records go when the runs that they speak of have gone, and what is left
+// is the same lane.
+func TestALanesRecordsGoWithItsRuns(t *testing.T) {
+	s := newStore(t)
+	name := ""
+	for i := range 4 {
+		id := s.deploy(t, fmt.Sprint("old ", i), "checkout")
+		s.work(t, id)
+		s.proj.Read(func(b *board.Board) { l, _ := b.Live(id); name = l.State.Plan.GetLane() })
+	}
+	stream := func() int {
+		records, err := s.deps.Log.Load(t.Context(), topology.LaneSubject(name), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(records)
+	}
+	pass := func() {
+		t.Helper()
+		a := s.archiverOf(s.deps.Log.(*jetlog.Log))
+		a.laneCommits, a.laneEvery = 3, 0
+		if err := a.pass(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		head, err := s.deps.Log.Head(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.proj.WaitFor(t.Context(), head); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole := stream()
+	if pass(); stream() != whole+1 {
+		t.Fatalf("%d records, want the checkpoint beside %d", stream(), whole)
+	}
+	waits := s.deploy(t, "waits", "checkout")
+	until(t, "a slot", func() bool { return s.grantOf(waits) != 0 })
+	s.age()
+	if pass(); stream() >= whole {
+		t.Fatalf("%d of %d records are left", stream(), whole)
+	}
+	for range 2 {
+		fresh := s.folded(t)
+		fresh.Read(func(cold *board.Board) {
+			s.proj.Read(func(live *board.Board) {
+				if diff := board.Compare(live, cold, 5); len(diff) > 0 {
+					t.Error(diff)
+				}
+			})
+			if ln, _ := cold.Lane(name); ln.Quarantined != "" || ln.Active != 1 || len(ln.State.Slots) == 0 {
+				t.Errorf("from what is left the lane is %+v", ln)
+			}
+		})
+		if missing := fresh.Damage().Missing; len(missing) > 0 {
+			t.Errorf("%v is missing", missing)
+		}
+		s.shut()
+		s.forget()
+		s.start()
+	}
+	if found := s.doctor(t); found != "" {
+		t.Errorf("doctor says:\n%s", found)
+	}
+	s.work(t, waits)
+	s.work(t, s.deploy(t, "next", "checkout"))
+}
+
 // crashing is a log that dies before its nth write.
 type crashing struct {
 	*jetlog.Log

@@ -1247,8 +1247,11 @@ type LaneCheckpoint struct {
 	ChangedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"`
 	// When the last pause ended.
 	Resumed *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=resumed,proto3" json:"resumed,omitempty"`
-	// Sequence of the last record that is folded into this.
-	Sequence      uint64 `protobuf:"varint,12,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Sequence and version of the last record that is folded into this.
+	Sequence uint64 `protobuf:"varint,12,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Version  uint64 `protobuf:"varint,13,opt,name=version,proto3" json:"version,omitempty"`
+	// Earlier checkpoints of the lane, the newest ones.
+	Marks         []*LaneCheckpoint_Mark `protobuf:"bytes,14,rep,name=marks,proto3" json:"marks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1367,6 +1370,20 @@ func (x *LaneCheckpoint) GetSequence() uint64 {
 	return 0
 }
 
+func (x *LaneCheckpoint) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *LaneCheckpoint) GetMarks() []*LaneCheckpoint_Mark {
+	if x != nil {
+		return x.Marks
+	}
+	return nil
+}
+
 type LaneCheckpoint_Slot struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
@@ -1471,6 +1488,66 @@ func (x *LaneCheckpoint_Turn) GetNumber() uint64 {
 	return 0
 }
 
+type LaneCheckpoint_Mark struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Time          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LaneCheckpoint_Mark) Reset() {
+	*x = LaneCheckpoint_Mark{}
+	mi := &file_slipway_event_v1_commit_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LaneCheckpoint_Mark) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LaneCheckpoint_Mark) ProtoMessage() {}
+
+func (x *LaneCheckpoint_Mark) ProtoReflect() protoreflect.Message {
+	mi := &file_slipway_event_v1_commit_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LaneCheckpoint_Mark.ProtoReflect.Descriptor instead.
+func (*LaneCheckpoint_Mark) Descriptor() ([]byte, []int) {
+	return file_slipway_event_v1_commit_proto_rawDescGZIP(), []int{6, 2}
+}
+
+func (x *LaneCheckpoint_Mark) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *LaneCheckpoint_Mark) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *LaneCheckpoint_Mark) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
 type LaneCheckpoint_Hold struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Held  *LaneHeld              `protobuf:"bytes,1,opt,name=held,proto3" json:"held,omitempty"`
@@ -1484,7 +1561,7 @@ type LaneCheckpoint_Hold struct {
 
 func (x *LaneCheckpoint_Hold) Reset() {
 	*x = LaneCheckpoint_Hold{}
-	mi := &file_slipway_event_v1_commit_proto_msgTypes[11]
+	mi := &file_slipway_event_v1_commit_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1496,7 +1573,7 @@ func (x *LaneCheckpoint_Hold) String() string {
 func (*LaneCheckpoint_Hold) ProtoMessage() {}
 
 func (x *LaneCheckpoint_Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_slipway_event_v1_commit_proto_msgTypes[11]
+	mi := &file_slipway_event_v1_commit_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1509,7 +1586,7 @@ func (x *LaneCheckpoint_Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaneCheckpoint_Hold.ProtoReflect.Descriptor instead.
 func (*LaneCheckpoint_Hold) Descriptor() ([]byte, []int) {
-	return file_slipway_event_v1_commit_proto_rawDescGZIP(), []int{6, 2}
+	return file_slipway_event_v1_commit_proto_rawDescGZIP(), []int{6, 3}
 }
 
 func (x *LaneCheckpoint_Hold) GetHeld() *LaneHeld {
@@ -1652,7 +1729,7 @@ const file_slipway_event_v1_commit_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"9\n" +
 	"\rRecordsPurged\x12\x14\n" +
 	"\x05steps\x18\x01 \x03(\x04R\x05steps\x12\x12\n" +
-	"\x04what\x18\x02 \x01(\tR\x04what\"\xcb\x06\n" +
+	"\x04what\x18\x02 \x01(\tR\x04what\"\x90\b\n" +
 	"\x0eLaneCheckpoint\x12\x12\n" +
 	"\x04lane\x18\x01 \x01(\tR\x04lane\x12;\n" +
 	"\x05slots\x18\x02 \x03(\v2%.slipway.event.v1.LaneCheckpoint.SlotR\x05slots\x12\x16\n" +
@@ -1668,13 +1745,19 @@ const file_slipway_event_v1_commit_proto_rawDesc = "" +
 	"changed_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\x124\n" +
 	"\aresumed\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\aresumed\x12\x1a\n" +
-	"\bsequence\x18\f \x01(\x04R\bsequence\x1a4\n" +
+	"\bsequence\x18\f \x01(\x04R\bsequence\x12\x18\n" +
+	"\aversion\x18\r \x01(\x04R\aversion\x12;\n" +
+	"\x05marks\x18\x0e \x03(\v2%.slipway.event.v1.LaneCheckpoint.MarkR\x05marks\x1a4\n" +
 	"\x04Slot\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x1a<\n" +
 	"\x04Turn\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
-	"\x06number\x18\x02 \x01(\x04R\x06number\x1a\x95\x01\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x1al\n" +
+	"\x04Mark\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x1a\x95\x01\n" +
 	"\x04Hold\x12.\n" +
 	"\x04held\x18\x01 \x01(\v2\x1a.slipway.event.v1.LaneHeldR\x04held\x12\x14\n" +
 	"\x05begun\x18\x02 \x01(\bR\x05begun\x12+\n" +
@@ -1695,7 +1778,7 @@ func file_slipway_event_v1_commit_proto_rawDescGZIP() []byte {
 }
 
 var file_slipway_event_v1_commit_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_slipway_event_v1_commit_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_slipway_event_v1_commit_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_slipway_event_v1_commit_proto_goTypes = []any{
 	(Principal_Kind)(0),           // 0: slipway.event.v1.Principal.Kind
 	(*Commit)(nil),                // 1: slipway.event.v1.Commit
@@ -1709,100 +1792,103 @@ var file_slipway_event_v1_commit_proto_goTypes = []any{
 	nil,                           // 9: slipway.event.v1.RunArchived.ParametersEntry
 	(*LaneCheckpoint_Slot)(nil),   // 10: slipway.event.v1.LaneCheckpoint.Slot
 	(*LaneCheckpoint_Turn)(nil),   // 11: slipway.event.v1.LaneCheckpoint.Turn
-	(*LaneCheckpoint_Hold)(nil),   // 12: slipway.event.v1.LaneCheckpoint.Hold
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*RunRequested)(nil),          // 14: slipway.event.v1.RunRequested
-	(*RunRefused)(nil),            // 15: slipway.event.v1.RunRefused
-	(*RunClaimed)(nil),            // 16: slipway.event.v1.RunClaimed
-	(*StepStarted)(nil),           // 17: slipway.event.v1.StepStarted
-	(*StepFinished)(nil),          // 18: slipway.event.v1.StepFinished
-	(*StepFailed)(nil),            // 19: slipway.event.v1.StepFailed
-	(*StepInterrupted)(nil),       // 20: slipway.event.v1.StepInterrupted
-	(*StepAsked)(nil),             // 21: slipway.event.v1.StepAsked
-	(*StepAnswered)(nil),          // 22: slipway.event.v1.StepAnswered
-	(*CancelRequested)(nil),       // 23: slipway.event.v1.CancelRequested
-	(*ClaimReleased)(nil),         // 24: slipway.event.v1.ClaimReleased
-	(*ClaimLapsed)(nil),           // 25: slipway.event.v1.ClaimLapsed
-	(*RunEnded)(nil),              // 26: slipway.event.v1.RunEnded
-	(*TimeoutRequested)(nil),      // 27: slipway.event.v1.TimeoutRequested
-	(*SourceResolved)(nil),        // 28: slipway.event.v1.SourceResolved
-	(*RunNoted)(nil),              // 29: slipway.event.v1.RunNoted
-	(*LaneGranted)(nil),           // 30: slipway.event.v1.LaneGranted
-	(*SlotReleased)(nil),          // 31: slipway.event.v1.SlotReleased
-	(*LaneHeld)(nil),              // 32: slipway.event.v1.LaneHeld
-	(*HoldReleased)(nil),          // 33: slipway.event.v1.HoldReleased
-	(*LaneChanged)(nil),           // 34: slipway.event.v1.LaneChanged
-	(*ScheduleArmed)(nil),         // 35: slipway.event.v1.ScheduleArmed
-	(*ScheduleFired)(nil),         // 36: slipway.event.v1.ScheduleFired
-	(*SchedulePaused)(nil),        // 37: slipway.event.v1.SchedulePaused
-	(*ScheduleResumed)(nil),       // 38: slipway.event.v1.ScheduleResumed
-	(*MessageRelayed)(nil),        // 39: slipway.event.v1.MessageRelayed
-	(*AwaySet)(nil),               // 40: slipway.event.v1.AwaySet
-	(*AwayCleared)(nil),           // 41: slipway.event.v1.AwayCleared
-	(*MessageHeard)(nil),          // 42: slipway.event.v1.MessageHeard
-	(RunEnded_Outcome)(0),         // 43: slipway.event.v1.RunEnded.Outcome
-	(*Absorbed)(nil),              // 44: slipway.event.v1.Absorbed
+	(*LaneCheckpoint_Mark)(nil),   // 12: slipway.event.v1.LaneCheckpoint.Mark
+	(*LaneCheckpoint_Hold)(nil),   // 13: slipway.event.v1.LaneCheckpoint.Hold
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*RunRequested)(nil),          // 15: slipway.event.v1.RunRequested
+	(*RunRefused)(nil),            // 16: slipway.event.v1.RunRefused
+	(*RunClaimed)(nil),            // 17: slipway.event.v1.RunClaimed
+	(*StepStarted)(nil),           // 18: slipway.event.v1.StepStarted
+	(*StepFinished)(nil),          // 19: slipway.event.v1.StepFinished
+	(*StepFailed)(nil),            // 20: slipway.event.v1.StepFailed
+	(*StepInterrupted)(nil),       // 21: slipway.event.v1.StepInterrupted
+	(*StepAsked)(nil),             // 22: slipway.event.v1.StepAsked
+	(*StepAnswered)(nil),          // 23: slipway.event.v1.StepAnswered
+	(*CancelRequested)(nil),       // 24: slipway.event.v1.CancelRequested
+	(*ClaimReleased)(nil),         // 25: slipway.event.v1.ClaimReleased
+	(*ClaimLapsed)(nil),           // 26: slipway.event.v1.ClaimLapsed
+	(*RunEnded)(nil),              // 27: slipway.event.v1.RunEnded
+	(*TimeoutRequested)(nil),      // 28: slipway.event.v1.TimeoutRequested
+	(*SourceResolved)(nil),        // 29: slipway.event.v1.SourceResolved
+	(*RunNoted)(nil),              // 30: slipway.event.v1.RunNoted
+	(*LaneGranted)(nil),           // 31: slipway.event.v1.LaneGranted
+	(*SlotReleased)(nil),          // 32: slipway.event.v1.SlotReleased
+	(*LaneHeld)(nil),              // 33: slipway.event.v1.LaneHeld
+	(*HoldReleased)(nil),          // 34: slipway.event.v1.HoldReleased
+	(*LaneChanged)(nil),           // 35: slipway.event.v1.LaneChanged
+	(*ScheduleArmed)(nil),         // 36: slipway.event.v1.ScheduleArmed
+	(*ScheduleFired)(nil),         // 37: slipway.event.v1.ScheduleFired
+	(*SchedulePaused)(nil),        // 38: slipway.event.v1.SchedulePaused
+	(*ScheduleResumed)(nil),       // 39: slipway.event.v1.ScheduleResumed
+	(*MessageRelayed)(nil),        // 40: slipway.event.v1.MessageRelayed
+	(*AwaySet)(nil),               // 41: slipway.event.v1.AwaySet
+	(*AwayCleared)(nil),           // 42: slipway.event.v1.AwayCleared
+	(*MessageHeard)(nil),          // 43: slipway.event.v1.MessageHeard
+	(RunEnded_Outcome)(0),         // 44: slipway.event.v1.RunEnded.Outcome
+	(*Absorbed)(nil),              // 45: slipway.event.v1.Absorbed
 }
 var file_slipway_event_v1_commit_proto_depIdxs = []int32{
 	3,  // 0: slipway.event.v1.Commit.actor:type_name -> slipway.event.v1.Principal
-	13, // 1: slipway.event.v1.Commit.time:type_name -> google.protobuf.Timestamp
+	14, // 1: slipway.event.v1.Commit.time:type_name -> google.protobuf.Timestamp
 	2,  // 2: slipway.event.v1.Commit.events:type_name -> slipway.event.v1.Event
 	8,  // 3: slipway.event.v1.Commit.trace:type_name -> slipway.event.v1.Commit.TraceEntry
-	14, // 4: slipway.event.v1.Event.run_requested:type_name -> slipway.event.v1.RunRequested
-	15, // 5: slipway.event.v1.Event.run_refused:type_name -> slipway.event.v1.RunRefused
-	16, // 6: slipway.event.v1.Event.run_claimed:type_name -> slipway.event.v1.RunClaimed
-	17, // 7: slipway.event.v1.Event.step_started:type_name -> slipway.event.v1.StepStarted
-	18, // 8: slipway.event.v1.Event.step_finished:type_name -> slipway.event.v1.StepFinished
-	19, // 9: slipway.event.v1.Event.step_failed:type_name -> slipway.event.v1.StepFailed
-	20, // 10: slipway.event.v1.Event.step_interrupted:type_name -> slipway.event.v1.StepInterrupted
-	21, // 11: slipway.event.v1.Event.step_asked:type_name -> slipway.event.v1.StepAsked
-	22, // 12: slipway.event.v1.Event.step_answered:type_name -> slipway.event.v1.StepAnswered
-	23, // 13: slipway.event.v1.Event.cancel_requested:type_name -> slipway.event.v1.CancelRequested
-	24, // 14: slipway.event.v1.Event.claim_released:type_name -> slipway.event.v1.ClaimReleased
-	25, // 15: slipway.event.v1.Event.claim_lapsed:type_name -> slipway.event.v1.ClaimLapsed
-	26, // 16: slipway.event.v1.Event.run_ended:type_name -> slipway.event.v1.RunEnded
-	27, // 17: slipway.event.v1.Event.timeout_requested:type_name -> slipway.event.v1.TimeoutRequested
-	28, // 18: slipway.event.v1.Event.source_resolved:type_name -> slipway.event.v1.SourceResolved
-	29, // 19: slipway.event.v1.Event.run_noted:type_name -> slipway.event.v1.RunNoted
+	15, // 4: slipway.event.v1.Event.run_requested:type_name -> slipway.event.v1.RunRequested
+	16, // 5: slipway.event.v1.Event.run_refused:type_name -> slipway.event.v1.RunRefused
+	17, // 6: slipway.event.v1.Event.run_claimed:type_name -> slipway.event.v1.RunClaimed
+	18, // 7: slipway.event.v1.Event.step_started:type_name -> slipway.event.v1.StepStarted
+	19, // 8: slipway.event.v1.Event.step_finished:type_name -> slipway.event.v1.StepFinished
+	20, // 9: slipway.event.v1.Event.step_failed:type_name -> slipway.event.v1.StepFailed
+	21, // 10: slipway.event.v1.Event.step_interrupted:type_name -> slipway.event.v1.StepInterrupted
+	22, // 11: slipway.event.v1.Event.step_asked:type_name -> slipway.event.v1.StepAsked
+	23, // 12: slipway.event.v1.Event.step_answered:type_name -> slipway.event.v1.StepAnswered
+	24, // 13: slipway.event.v1.Event.cancel_requested:type_name -> slipway.event.v1.CancelRequested
+	25, // 14: slipway.event.v1.Event.claim_released:type_name -> slipway.event.v1.ClaimReleased
+	26, // 15: slipway.event.v1.Event.claim_lapsed:type_name -> slipway.event.v1.ClaimLapsed
+	27, // 16: slipway.event.v1.Event.run_ended:type_name -> slipway.event.v1.RunEnded
+	28, // 17: slipway.event.v1.Event.timeout_requested:type_name -> slipway.event.v1.TimeoutRequested
+	29, // 18: slipway.event.v1.Event.source_resolved:type_name -> slipway.event.v1.SourceResolved
+	30, // 19: slipway.event.v1.Event.run_noted:type_name -> slipway.event.v1.RunNoted
 	5,  // 20: slipway.event.v1.Event.run_archived:type_name -> slipway.event.v1.RunArchived
 	6,  // 21: slipway.event.v1.Event.records_purged:type_name -> slipway.event.v1.RecordsPurged
-	30, // 22: slipway.event.v1.Event.lane_granted:type_name -> slipway.event.v1.LaneGranted
-	31, // 23: slipway.event.v1.Event.slot_released:type_name -> slipway.event.v1.SlotReleased
-	32, // 24: slipway.event.v1.Event.lane_held:type_name -> slipway.event.v1.LaneHeld
-	33, // 25: slipway.event.v1.Event.hold_released:type_name -> slipway.event.v1.HoldReleased
-	34, // 26: slipway.event.v1.Event.lane_changed:type_name -> slipway.event.v1.LaneChanged
+	31, // 22: slipway.event.v1.Event.lane_granted:type_name -> slipway.event.v1.LaneGranted
+	32, // 23: slipway.event.v1.Event.slot_released:type_name -> slipway.event.v1.SlotReleased
+	33, // 24: slipway.event.v1.Event.lane_held:type_name -> slipway.event.v1.LaneHeld
+	34, // 25: slipway.event.v1.Event.hold_released:type_name -> slipway.event.v1.HoldReleased
+	35, // 26: slipway.event.v1.Event.lane_changed:type_name -> slipway.event.v1.LaneChanged
 	7,  // 27: slipway.event.v1.Event.lane_checkpoint:type_name -> slipway.event.v1.LaneCheckpoint
 	4,  // 28: slipway.event.v1.Event.config_adopted:type_name -> slipway.event.v1.ConfigAdopted
-	35, // 29: slipway.event.v1.Event.schedule_armed:type_name -> slipway.event.v1.ScheduleArmed
-	36, // 30: slipway.event.v1.Event.schedule_fired:type_name -> slipway.event.v1.ScheduleFired
-	37, // 31: slipway.event.v1.Event.schedule_paused:type_name -> slipway.event.v1.SchedulePaused
-	38, // 32: slipway.event.v1.Event.schedule_resumed:type_name -> slipway.event.v1.ScheduleResumed
-	39, // 33: slipway.event.v1.Event.message_relayed:type_name -> slipway.event.v1.MessageRelayed
-	40, // 34: slipway.event.v1.Event.away_set:type_name -> slipway.event.v1.AwaySet
-	41, // 35: slipway.event.v1.Event.away_cleared:type_name -> slipway.event.v1.AwayCleared
-	42, // 36: slipway.event.v1.Event.message_heard:type_name -> slipway.event.v1.MessageHeard
+	36, // 29: slipway.event.v1.Event.schedule_armed:type_name -> slipway.event.v1.ScheduleArmed
+	37, // 30: slipway.event.v1.Event.schedule_fired:type_name -> slipway.event.v1.ScheduleFired
+	38, // 31: slipway.event.v1.Event.schedule_paused:type_name -> slipway.event.v1.SchedulePaused
+	39, // 32: slipway.event.v1.Event.schedule_resumed:type_name -> slipway.event.v1.ScheduleResumed
+	40, // 33: slipway.event.v1.Event.message_relayed:type_name -> slipway.event.v1.MessageRelayed
+	41, // 34: slipway.event.v1.Event.away_set:type_name -> slipway.event.v1.AwaySet
+	42, // 35: slipway.event.v1.Event.away_cleared:type_name -> slipway.event.v1.AwayCleared
+	43, // 36: slipway.event.v1.Event.message_heard:type_name -> slipway.event.v1.MessageHeard
 	0,  // 37: slipway.event.v1.Principal.kind:type_name -> slipway.event.v1.Principal.Kind
 	9,  // 38: slipway.event.v1.RunArchived.parameters:type_name -> slipway.event.v1.RunArchived.ParametersEntry
 	3,  // 39: slipway.event.v1.RunArchived.requester:type_name -> slipway.event.v1.Principal
-	43, // 40: slipway.event.v1.RunArchived.outcome:type_name -> slipway.event.v1.RunEnded.Outcome
-	13, // 41: slipway.event.v1.RunArchived.created:type_name -> google.protobuf.Timestamp
-	13, // 42: slipway.event.v1.RunArchived.started:type_name -> google.protobuf.Timestamp
-	13, // 43: slipway.event.v1.RunArchived.finished:type_name -> google.protobuf.Timestamp
+	44, // 40: slipway.event.v1.RunArchived.outcome:type_name -> slipway.event.v1.RunEnded.Outcome
+	14, // 41: slipway.event.v1.RunArchived.created:type_name -> google.protobuf.Timestamp
+	14, // 42: slipway.event.v1.RunArchived.started:type_name -> google.protobuf.Timestamp
+	14, // 43: slipway.event.v1.RunArchived.finished:type_name -> google.protobuf.Timestamp
 	10, // 44: slipway.event.v1.LaneCheckpoint.slots:type_name -> slipway.event.v1.LaneCheckpoint.Slot
-	44, // 45: slipway.event.v1.LaneCheckpoint.yields:type_name -> slipway.event.v1.Absorbed
+	45, // 45: slipway.event.v1.LaneCheckpoint.yields:type_name -> slipway.event.v1.Absorbed
 	11, // 46: slipway.event.v1.LaneCheckpoint.turns:type_name -> slipway.event.v1.LaneCheckpoint.Turn
-	12, // 47: slipway.event.v1.LaneCheckpoint.holds:type_name -> slipway.event.v1.LaneCheckpoint.Hold
-	34, // 48: slipway.event.v1.LaneCheckpoint.change:type_name -> slipway.event.v1.LaneChanged
+	13, // 47: slipway.event.v1.LaneCheckpoint.holds:type_name -> slipway.event.v1.LaneCheckpoint.Hold
+	35, // 48: slipway.event.v1.LaneCheckpoint.change:type_name -> slipway.event.v1.LaneChanged
 	3,  // 49: slipway.event.v1.LaneCheckpoint.changed_by:type_name -> slipway.event.v1.Principal
-	13, // 50: slipway.event.v1.LaneCheckpoint.changed_at:type_name -> google.protobuf.Timestamp
-	13, // 51: slipway.event.v1.LaneCheckpoint.resumed:type_name -> google.protobuf.Timestamp
-	32, // 52: slipway.event.v1.LaneCheckpoint.Hold.held:type_name -> slipway.event.v1.LaneHeld
-	3,  // 53: slipway.event.v1.LaneCheckpoint.Hold.by:type_name -> slipway.event.v1.Principal
-	54, // [54:54] is the sub-list for method output_type
-	54, // [54:54] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	14, // 50: slipway.event.v1.LaneCheckpoint.changed_at:type_name -> google.protobuf.Timestamp
+	14, // 51: slipway.event.v1.LaneCheckpoint.resumed:type_name -> google.protobuf.Timestamp
+	12, // 52: slipway.event.v1.LaneCheckpoint.marks:type_name -> slipway.event.v1.LaneCheckpoint.Mark
+	14, // 53: slipway.event.v1.LaneCheckpoint.Mark.time:type_name -> google.protobuf.Timestamp
+	33, // 54: slipway.event.v1.LaneCheckpoint.Hold.held:type_name -> slipway.event.v1.LaneHeld
+	3,  // 55: slipway.event.v1.LaneCheckpoint.Hold.by:type_name -> slipway.event.v1.Principal
+	56, // [56:56] is the sub-list for method output_type
+	56, // [56:56] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_slipway_event_v1_commit_proto_init() }
@@ -1856,7 +1942,7 @@ func file_slipway_event_v1_commit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_slipway_event_v1_commit_proto_rawDesc), len(file_slipway_event_v1_commit_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
