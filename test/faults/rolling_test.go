@@ -65,15 +65,21 @@ type load struct {
 	refused  map[string]time.Duration // by door, the longest time in which a command was not accepted
 }
 
-// marathons are runs that last as long as the load, in many short steps.
-const marathons = 3
+// marathons are runs that last as long as the load, in many short steps: as many
+// as a plan holds.
+const (
+	marathons = 3
+	laps      = 40
+	// marathon is longer than any of them may take.
+	marathon = 5 * world.Patience
+)
 
 func newLoad(w *world.World) *load {
 	l := &load{World: w, over: make(chan struct{}), accepted: map[string]bool{}, refused: map[string]time.Duration{}}
 	pipelines := map[string][]world.Map{"quick": {w.Shared("one", ""), w.Shared("two", ""), w.Shared("three", "")}}
 	for i := range marathons {
 		var steps []world.Map
-		for n := range 50 {
+		for n := range laps {
 			steps = append(steps, w.Step(fmt.Sprint("lap", n), fmt.Sprintf("for i in $(seq 40); do test -e %s/gate.home && break; sleep 0.05; done", w.Dir)))
 		}
 		pipelines[fmt.Sprint("marathon", i)] = steps
@@ -163,8 +169,13 @@ func (l *load) callSlack(n int) (string, bool) {
 
 // watch is a terminal in which the command line follows a run to its end.
 func (l *load) watch(id string) {
-	if code, said := l.CLI("watch", id); code != 0 {
-		l.T.Errorf("slipway watch %s ended with %d:\n%s", id, code, said)
+	p := world.Command(l.T, l.Dir, "watch", id, "--server", l.fleet.API.URL)
+	select { // it lasts as long as the load
+	case <-p.Gone():
+	case <-time.After(marathon):
+	}
+	if code := p.ExitCode(); code != 0 {
+		l.T.Errorf("slipway watch %s ended with %d:\n%s", id, code, p.Output())
 	}
 }
 
@@ -172,7 +183,7 @@ func (l *load) watch(id string) {
 // run go forward alone, and to its end.
 func (l *load) follow(id string) {
 	var last *apiv1.Run
-	for deadline := time.Now().Add(5 * world.Patience); !world.Terminal(last.GetStatus()); {
+	for deadline := time.Now().Add(marathon); !world.Terminal(last.GetStatus()); {
 		if time.Now().After(deadline) {
 			l.T.Errorf("the stream of %s never told its end", id)
 			return

@@ -156,6 +156,9 @@ func (p *Process) Interrupt() int {
 	return p.ExitCode()
 }
 
+// Gone is closed when the process has ended.
+func (p *Process) Gone() <-chan struct{} { return p.exited }
+
 // ExitCode waits for the end.
 func (p *Process) ExitCode() int {
 	p.t.Helper()
