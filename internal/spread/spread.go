@@ -194,7 +194,7 @@ func (p *Pool) ask(r *http.Request, m *member) (*http.Response, error) {
 	alive := m.alive
 	p.mu.Unlock()
 	ctx, cancel := context.WithCancel(r.Context())
-	stop := context.AfterFunc(alive, cancel)
+	stop := context.AfterFunc(alive, cancel) //nolint:contextcheck // the replica's life, which ends by itself
 	free := func() { stop(); cancel() }
 	out := r.Clone(ctx)
 	out.URL.Scheme, out.URL.Host = m.url.Scheme, m.url.Host
