@@ -58,6 +58,7 @@ func TestEachServiceDoesItsWorkWithItsOwnCredential(t *testing.T) {
 	}
 	t.Run("others", func(t *testing.T) { s.refusals(t) })
 	t.Run("log", func(t *testing.T) { s.refusedCommit(t) })
+	t.Run("operations", func(t *testing.T) { s.refusedOperations(t) })
 	t.Run("answers", func(t *testing.T) { s.refusedEars(t) })
 	t.Run("key of another service", func(t *testing.T) { s.refusedAtStart(t, w, "orchestrator", "slack-ingress") })
 }
@@ -173,6 +174,61 @@ func (s *site) refusedCommit(t *testing.T) {
 	}
 	if took := time.Since(begin); took > soon {
 		t.Errorf("known after %s", took)
+	}
+}
+
+// refusedOperations: what the library makes of several requests is refused as such,
+// too: buckets, streams, consumers, and questions to another service.
+func (s *site) refusedOperations(t *testing.T) {
+	for _, c := range []struct {
+		service, what string
+		do            func(context.Context, *nats.Conn, jetstream.JetStream) error
+	}{
+		{"runner", "write a card", func(ctx context.Context, _ *nats.Conn, js jetstream.JetStream) error {
+			kv, err := js.KeyValue(ctx, topology.BucketCards)
+			if err == nil {
+				_, err = kv.Put(ctx, "d-1.card", []byte("x"))
+			}
+			return err
+		}},
+		{"runner", "read a card", func(ctx context.Context, _ *nats.Conn, js jetstream.JetStream) error {
+			kv, err := js.KeyValue(ctx, topology.BucketCards)
+			if err == nil {
+				_, err = kv.Get(ctx, "d-1.card")
+			}
+			return err
+		}},
+		{"orchestrator", "purge the log", func(ctx context.Context, _ *nats.Conn, js jetstream.JetStream) error {
+			stream, err := js.Stream(ctx, topology.StreamEvents)
+			if err == nil {
+				err = stream.Purge(ctx)
+			}
+			return err
+		}},
+		{"bootstrap", "delete the log", func(ctx context.Context, _ *nats.Conn, js jetstream.JetStream) error {
+			return js.DeleteStream(ctx, topology.StreamEvents)
+		}},
+		{"notifier", "make a stream", func(ctx context.Context, _ *nats.Conn, js jetstream.JetStream) error {
+			_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "MINE", Subjects: []string{"mine"}})
+			return err
+		}},
+		{"slack-ingress", "read the log", func(ctx context.Context, _ *nats.Conn, js jetstream.JetStream) error {
+			_, err := js.CreateConsumer(ctx, topology.StreamEvents, jetstream.ConsumerConfig{})
+			return err
+		}},
+		{"runner", "ask the orchestrator", func(ctx context.Context, conn *nats.Conn, _ jetstream.JetStream) error {
+			_, err := conn.RequestWithContext(ctx, "rpc.query", nil)
+			return err
+		}},
+	} {
+		conn, js := s.connect(t, c.service)
+		ctx, stop := natsconn.Until(t.Context(), conn, "")
+		ctx, cancel := context.WithTimeout(ctx, soon)
+		if err := natsconn.Why(ctx, c.do(ctx, conn, js)); !errors.Is(err, natsconn.ErrRefused) {
+			t.Errorf("%s may %s: %v", c.service, c.what, err)
+		}
+		cancel()
+		stop()
 	}
 }
 
