@@ -24,6 +24,12 @@ type Office struct {
 	name   string
 	key    string
 	holder string
+
+	// seen is another's tenure that was found, and when first, by our own clock.
+	seen struct {
+		sequence uint64
+		since    time.Time
+	}
 }
 
 // Office makes a candidate for the office of this name. holder is for people.
@@ -121,10 +127,20 @@ func (o *Office) take(ctx context.Context) (tenure, error) {
 	if err != nil {
 		return tenure{}, err
 	}
-	if now.value != nil && now.value.GetHolder() != o.holder {
+	if now.value != nil && now.value.GetHolder() != o.holder && !o.expired(now.sequence) {
 		return tenure{}, errTaken
 	}
 	return o.renew(ctx, now.sequence)
+}
+
+// expired tells whether another's tenure has not been renewed for as long as its
+// holder trusts it, and longer. The TTL of the key alone would not do: the server
+// lets it run by its wall clock, and one that was ahead keeps it for that long.
+func (o *Office) expired(sequence uint64) bool {
+	if o.seen.sequence != sequence {
+		o.seen.sequence, o.seen.since = sequence, time.Now()
+	}
+	return time.Since(o.seen.since) >= o.bucket.timing.OfficeTTL
 }
 
 func (o *Office) renew(ctx context.Context, expect uint64) (tenure, error) {

@@ -53,13 +53,13 @@ func (b *Bucket) Watch() *Watch {
 // lapse is noticed within CheckEvery. Notices are merged.
 func (w *Watch) Changed() <-chan struct{} { return w.changed }
 
-// Live returns the leases whose keys are there, ordered by incarnation, and
-// whether the watch has a picture at all.
+// Live returns the leases whose keys are there and that were renewed, as far as
+// this watch knows, ordered by incarnation, and whether it has a picture at all.
 func (w *Watch) Live() (leases []*commandv1.Lease, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, s := range w.seen {
-		if s.value != nil {
+		if s.value != nil && !w.silent(s.heard) {
 			leases = append(leases, proto.CloneOf(s.value))
 		}
 	}
@@ -68,8 +68,10 @@ func (w *Watch) Live() (leases []*commandv1.Lease, known bool) {
 }
 
 // Lapsed tells whether an incarnation is surely beyond its self-kill: it
-// released its lease, or its key is absent and this watch saw no renewal for a
-// full TTL without a gap. While the watch is interrupted it tells false.
+// released its lease, or this watch saw no renewal for a full TTL without a gap.
+// That its key is still there means nothing: the server lets the TTL run by its
+// wall clock, and one that was ahead keeps the key for that long. While the watch
+// is interrupted it tells false.
 func (w *Watch) Lapsed(incarnation string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -78,7 +80,7 @@ func (w *Watch) Lapsed(incarnation string) bool {
 	}
 	key := keyRunner + topology.Safe(incarnation)
 	if s := w.seen[key]; s != nil {
-		return s.released || (s.value == nil && w.silent(s.heard))
+		return s.released || w.silent(s.heard)
 	}
 	return w.silent(w.since) && w.confirmed(key)
 }
