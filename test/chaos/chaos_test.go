@@ -89,8 +89,8 @@ func play(t *testing.T, seed uint64, length time.Duration) result {
 	return storm(t, seed, length, plan, !jumped(plan, world.Orchestrator), buildTown)
 }
 
-// TestRandomFaults plays one seed where everything is one process.
-func TestRandomFaults(t *testing.T) {
+// TestChaosAlone plays one seed where everything is one process.
+func TestChaosAlone(t *testing.T) {
 	t.Parallel()
 	want := ask(t)
 	plan := misfortuneAlone(want.seed, want.length)
