@@ -26,8 +26,9 @@ import (
 )
 
 const (
-	// MaxRuns and MaxBytes bound one object: a run is read by fetching all of it.
+	// MaxRuns bounds one object: a run is read by fetching all of it.
 	MaxRuns  = 500
+	// MaxBytes: see MaxRuns.
 	MaxBytes = 4 << 20
 
 	prefix = "archive/"

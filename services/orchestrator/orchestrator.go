@@ -209,6 +209,7 @@ func (o *Orchestrator) Run(ctx context.Context, ready func()) error {
 		group.Go(func() error { return o.janitor(ctx) })
 		group.Go(func() error { return o.archivist(ctx) })
 		group.Go(func() error { return o.snapshots(ctx) })
+		group.Go(func() error { return o.scrubs(ctx) })
 		if o.cfg.File != "" {
 			group.Go(func() error { return configfile.Watch(ctx, o.cfg.File, o.changed(ctx)) })
 		}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	apiv1 "github.com/slipway-hq/slipway/gen/slipway/api/v1"
 	"github.com/slipway-hq/slipway/internal/snapshot"
 )
@@ -53,24 +51,25 @@ type resumed struct {
 func (o *Orchestrator) snapshots(ctx context.Context) error {
 	return o.bucket.Office("snapshot", o.deps.Holder).Run(ctx, func(ctx context.Context) error {
 		w := snapshot.NewStore(o.js, o.deps.Log).Writer(o.proj)
-		group, ctx := errgroup.WithContext(ctx)
-		group.Go(func() error { return o.scrubs(ctx) })
-		group.Go(func() error { return o.write(ctx, w) })
-		return group.Wait()
+		return o.write(ctx, w)
 	})
 }
 
 // scrubEvery is how often the whole log is read again and its chains verified.
 const scrubEvery = 24 * time.Hour
 
-// scrubs verifies the log in the background: the fold of a start with a snapshot
-// has not read what is before it.
+// scrubs verifies the log in the background, in every replica, since each answers
+// for its own view: at once where a start with a snapshot has not read what is
+// before it.
 func (o *Orchestrator) scrubs(ctx context.Context) error {
 	tick := time.NewTicker(scrubEvery)
 	defer tick.Stop()
-	for {
-		if err := o.proj.Scrub(ctx); err != nil && ctx.Err() == nil {
-			o.logger.Warn("the log was not verified, tried again", "error", err)
+	r := o.resumed.Load()
+	for due := r != nil && r.err == nil; ; due = true {
+		if due {
+			if err := o.proj.Scrub(ctx); err != nil && ctx.Err() == nil {
+				o.logger.Warn("the log was not verified, tried again", "error", err)
+			}
 		}
 		select {
 		case <-ctx.Done():

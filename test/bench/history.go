@@ -27,10 +27,12 @@ import (
 // cohort is how many runs of a made-up history share a grant.
 const cohort = quickSlots
 
-// history writes a store of at least so many events, all of runs that have ended,
-// as the services would have left it: through the same decisions and the same
+// allSteps are those of the measured pipeline.
+const allSteps = 3
+
+// history writes a store until there is enough, all of runs of so many steps that have ended, as the services would have left it: through the same decisions and the same
 // committer, but without waiting for the disk and without the services.
-func history(ctx context.Context, dir string, events int) (err error) {
+func history(ctx context.Context, dir string, steps int, enough func(runs, events int) bool) (err error) {
 	node, err := natsnode.Start(natsnode.Config{Dir: filepath.Join(dir, "nats"), NoSync: true})
 	if err != nil {
 		return err
@@ -52,10 +54,10 @@ func history(ctx context.Context, dir string, events int) (err error) {
 	if err != nil {
 		return err
 	}
-	return write(ctx, log, events)
+	return write(ctx, log, steps, enough)
 }
 
-func write(ctx context.Context, log eventlog.Log, events int) error {
+func write(ctx context.Context, log eventlog.Log, steps int, enough func(runs, events int) bool) error {
 	cfg, problems := configfile.Parse("bench", []byte(configuration(quickSlots)))
 	if len(problems) > 0 {
 		return problems.Err()
@@ -64,15 +66,16 @@ func write(ctx context.Context, log eventlog.Log, events int) error {
 	if err != nil {
 		return err
 	}
+	plan.Steps = plan.GetSteps()[:min(steps, len(plan.GetSteps()))]
 	slots := engine.Fresh(log, topology.LaneSubject(plan.GetLane()), lane.State{}, func(s lane.State, r eventlog.Record) lane.State {
 		return lane.FoldCommit(s, r.Sequence, r.Commit)
 	})
-	for written := 0; written < events; {
+	for runs, events := 0, 0; !enough(runs, events); runs += cohort {
 		n, err := writeCohort(ctx, log, plan, slots)
 		if err != nil {
 			return err
 		}
-		written += n
+		events += n
 	}
 	return nil
 }

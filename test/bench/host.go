@@ -44,6 +44,7 @@ type job struct {
 	Slack  string // base of the Web API
 	URL    string // of NATS servers that run apart; empty: one in this process
 	Copies int    // replicas of the streams there
+	Role   string // one service alone; empty: everything
 
 	Server *serverJob // a NATS server and nothing else
 }
@@ -144,10 +145,16 @@ func (h *host) build(ctx context.Context) error {
 	}
 	h.log = newTap(log)
 	h.control()
-	if !h.Floor {
-		if err := h.services(ctx); err != nil {
-			return err
-		}
+	switch {
+	case h.Role == roleOrchestrator:
+		err = h.orchestrator()
+	case h.Role == roleNotifier:
+		err = h.notifier()
+	case !h.Floor:
+		err = h.services(ctx)
+	}
+	if err != nil {
+		return err
 	}
 	return h.listen()
 }
@@ -207,7 +214,11 @@ func (h *host) notifier() error {
 	if err != nil {
 		return err
 	}
-	n, err := notifier.New(notifier.Config{APIURL: h.Slack, BotToken: telemetry.Secret(h.Token)}, notifier.Deps{Log: h.log, Conn: conn, Logger: h.logger, Holder: "bench", Replicas: h.Copies, Projection: h.decider.Projection(), Runners: h.decider.Runners})
+	deps := notifier.Deps{Log: h.log, Conn: conn, Logger: h.logger, Holder: "bench", Replicas: h.Copies}
+	if h.decider != nil {
+		deps.Projection, deps.Runners = h.decider.Projection(), h.decider.Runners
+	}
+	n, err := notifier.New(notifier.Config{APIURL: h.Slack, BotToken: telemetry.Secret(h.Token)}, deps)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ func main() {
 	flag.IntVar(&p.Idle, "idle", 100, "runs of an idle round")
 	flag.IntVar(&p.History, "history", 1_000_000, "events of the cold start; 0: no cold start")
 	flag.IntVar(&p.Ended, "ended", 2000, "ended runs before kill -9; 0: no recovery")
+	flag.IntVar(&p.Finished, "finished", 100_000, "finished runs behind the start of each service, with a snapshot and without; 0: none")
 	flag.StringVar(&p.Dir, "dir", "", "folder for the data; a temporary one when empty")
 	flag.StringVar(&out, "out", "", "folder for bench.md and bench.json; nowhere when empty")
 	flag.StringVar(&p.Profile, "profile", "", "folder for CPU, mutex and heap profiles of the saturated rounds; none when empty")
@@ -102,6 +103,11 @@ func (r *report) measure(ctx context.Context, p plan, j job, slack *sandbox.Serv
 	if p.History > 0 && only != onlyFailover {
 		if err := r.Starts.cold(ctx, p, j); err != nil {
 			return fmt.Errorf("cold start: %w", err)
+		}
+	}
+	if p.Finished > 0 && only != onlyFailover {
+		if err := r.Finished.measure(ctx, p, j); err != nil {
+			return fmt.Errorf("finished runs: %w", err)
 		}
 	}
 	if p.Failover > 0 && (only == "" || only == onlyFailover) {

@@ -39,13 +39,15 @@ type row struct {
 
 // plan says how much is measured.
 type plan struct {
-	Rounds   int
-	Each     time.Duration // of a saturated round
-	Idle     int           // runs of an idle round
-	History  int           // events of the cold start
-	Ended    int           // runs before kill -9
-	Failover int           // rounds of failing over
-	Fails    string        // what fails; empty: everything
+	Rounds  int
+	Each    time.Duration // of a saturated round
+	Idle    int           // runs of an idle round
+	History int           // events of the cold start
+	Ended   int           // runs before kill -9
+	// Finished runs behind the start of each service.
+	Finished int
+	Failover int    // rounds of failing over
+	Fails    string // what fails; empty: everything
 	Dir      string
 	Profile  string // folder for profiles of the saturated rounds; empty: none
 }
@@ -299,7 +301,7 @@ func first(errs []error, more ...error) error {
 // cold starts a process on a long history, several times.
 func (s *starts) cold(ctx context.Context, p plan, j job) error {
 	j.Dir = filepath.Join(p.Dir, "history")
-	if err := history(ctx, j.Dir, p.History); err != nil {
+	if err := history(ctx, j.Dir, allSteps, func(_, events int) bool { return events >= p.History }); err != nil {
 		return fmt.Errorf("write a history: %w", err)
 	}
 	fmt.Fprintf(os.Stderr, "history of %d events written\n", p.History)

@@ -19,6 +19,8 @@ type report struct {
 	Rows   []*row    `json:"rows"`
 	Floor  floorRow  `json:"floor"`
 	Starts starts    `json:"starts"`
+	// Finished is what many finished runs cost.
+	Finished finishedRow `json:"finished"`
 
 	Failover failovers `json:"failover"`
 }
@@ -55,7 +57,19 @@ func (r *report) markdown() string {
 		fmt.Fprintf(&b, "Cold start with %d events: ready after %.0f ms, %s resident, %s at most.\n", s.Events, s.ColdReady.quantile(0.5), mib(s.ColdBytes), mib(s.ColdPeak))
 	}
 	b.WriteString(r.Failover.markdown())
+	r.Finished.markdown(&b)
 	return b.String()
+}
+
+func (f *finishedRow) markdown(b *strings.Builder) {
+	if f.Runs == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n%d finished runs, %d records, %s of log; each service is a process of its own. The first snapshot stands %.1f s after the start.\n\n", f.Runs, f.Records, mib(int64(f.Bytes)), f.Written.Seconds()) //nolint:gosec // a size
+	b.WriteString("| start of | snapshot | ready after | resident | at most |\n|---|---|---|---|---|\n")
+	for _, s := range f.Starts {
+		fmt.Fprintf(b, "| %s | %s | %.0f ms | %s | %s |\n", s.Role, onOff(s.Snapshot), s.Ready.quantile(0.5), mib(s.Resident), mib(s.Peak))
+	}
 }
 
 // table shows the rows beside the floor.
