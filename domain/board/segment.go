@@ -38,7 +38,7 @@ const segmentForm = 1
 // Encode writes the segment down: its texts, then each row as differences from
 // the one before, in variable length. Equal segments have equal bytes.
 func (s *Segment) Encode() []byte {
-	const perRun = 56 // measured: what a run takes, so that the buffer seldom grows
+	const perRun = 56 // some more than a run takes (48), so that the buffer seldom grows
 	out := make([]byte, 0, len(s.own.rows)*perRun)
 	put := func(n uint64) { out = binary.AppendUvarint(out, n) }
 	signed := func(n int64) { out = binary.AppendVarint(out, n) }
