@@ -27,7 +27,7 @@ import (
 
 const (
 	// MaxRuns bounds one object: a run is read by fetching all of it.
-	MaxRuns  = 500
+	MaxRuns = 500
 	// MaxBytes: see MaxRuns.
 	MaxBytes = 4 << 20
 
