@@ -61,13 +61,13 @@ func (r *report) markdown() string {
 	return b.String()
 }
 
-func (f *finishedRow) markdown(b *strings.Builder) {
-	if f.Runs == 0 {
+func (r *finishedRow) markdown(b *strings.Builder) {
+	if r.Runs == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\n%d finished runs, %d records, %s of log; each service is a process of its own. The first snapshot stands %.1f s after the start.\n\n", f.Runs, f.Records, mib(int64(f.Bytes)), f.Written.Seconds()) //nolint:gosec // a size
+	fmt.Fprintf(b, "\n%d finished runs, %d records, %s of log; each service is a process of its own. The first snapshot stands %.1f s after the start.\n\n", r.Runs, r.Records, mib(int64(r.Bytes)), r.Written.Seconds()) //nolint:gosec // a size
 	b.WriteString("| start of | snapshot | ready after | resident | at most |\n|---|---|---|---|---|\n")
-	for _, s := range f.Starts {
+	for _, s := range r.Starts {
 		fmt.Fprintf(b, "| %s | %s | %.0f ms | %s | %s |\n", s.Role, onOff(s.Snapshot), s.Ready.quantile(0.5), mib(s.Resident), mib(s.Peak))
 	}
 }
