@@ -55,9 +55,7 @@ func stuck(t *testing.T) ([]*natsnode.Node, jetstream.JetStream, topology.Spec) 
 			return errors.Is(err, jetstream.ErrNoStreamResponse)
 		})
 	}
-	if err := nodes[1].Resume(); err != nil {
-		t.Fatal(err)
-	}
+	waitFor(t, "its port, which a connection of somebody's may have taken meanwhile", func() bool { return nodes[1].Resume() == nil })
 	waitFor(t, "a leader of the log", func() bool { return led(t, js, spec, topology.StreamEvents) })
 	return nodes, js, spec
 }

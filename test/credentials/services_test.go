@@ -198,7 +198,7 @@ func (s *site) refusedOperations(t *testing.T) {
 			}
 			return err
 		}},
-		{"orchestrator", "purge the log", func(ctx context.Context, _ *nats.Conn, js jetstream.JetStream) error {
+		{"runner", "purge the log", func(ctx context.Context, _ *nats.Conn, js jetstream.JetStream) error {
 			stream, err := js.Stream(ctx, topology.StreamEvents)
 			if err == nil {
 				err = stream.Purge(ctx)
