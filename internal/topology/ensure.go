@@ -82,7 +82,7 @@ func createStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.Str
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
 	}
-	_, created := js.CreateStream(ctx, cfg)
+	created := placeStream(ctx, js, cfg)
 	if created == nil {
 		return nil
 	}
@@ -90,4 +90,23 @@ func createStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.Str
 		return created
 	}
 	return nil
+}
+
+// noPeers refuses a stream of more copies than servers are known to be there.
+const noPeers jetstream.ErrorCode = 10005
+
+// placeStream creates a stream. One in memory has a single copy where there are
+// too few servers for all: what is in it is disposable, and Grow sees to the rest.
+func placeStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) error {
+	_, err := js.CreateStream(ctx, cfg)
+	if volatile(cfg) && cfg.Replicas > 1 && tooFew(err) {
+		cfg.Replicas = 1
+		_, err = js.CreateStream(ctx, cfg)
+	}
+	return err
+}
+
+func tooFew(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == noPeers
 }

@@ -47,6 +47,31 @@ func (k *Keeper) Revive(ctx context.Context, js jetstream.JetStream, spec Spec) 
 	return made, EnsureVolatile(ctx, js, spec)
 }
 
+// Grow gives memory streams the copies that they lack because too few servers
+// were there when they were made, and returns the names of those that it could. It
+// is no error that there still are too few.
+func Grow(ctx context.Context, js jetstream.JetStream, spec Spec) (grown []string, err error) {
+	for _, cfg := range spec.Streams {
+		if !volatile(cfg) || cfg.Replicas < 2 {
+			continue
+		}
+		stream, err := js.Stream(ctx, cfg.Name)
+		if err != nil {
+			return grown, fmt.Errorf("look up the stream %s: %w", cfg.Name, err)
+		}
+		cfg.MaxBytes = stream.CachedInfo().Config.MaxBytes
+		if stream.CachedInfo().Config.Replicas >= cfg.Replicas {
+			continue
+		}
+		if _, err := js.UpdateStream(ctx, cfg); err != nil && !tooFew(err) {
+			return grown, fmt.Errorf("copy the stream %s to the other servers: %w", cfg.Name, err)
+		} else if err == nil {
+			grown = append(grown, cfg.Name)
+		}
+	}
+	return grown, nil
+}
+
 // late are the memory streams that have waited for a leader long enough.
 func (k *Keeper) late(ctx context.Context, js jetstream.JetStream, spec Spec) (names []string, err error) {
 	found, err := infosOf(ctx, js)

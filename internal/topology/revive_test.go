@@ -76,12 +76,15 @@ func led(t *testing.T, js jetstream.JetStream, spec topology.Spec, stream string
 
 func TestMemoryStreamsWithoutAMajorityAreMadeAgain(t *testing.T) {
 	t.Parallel()
-	_, js, spec := stuck(t)
+	nodes, js, spec := stuck(t)
 	begin := time.Now()
 	var keeper topology.Keeper
 	var made []string
 	waitFor(t, "both streams", func() bool {
 		names, err := keeper.Revive(t.Context(), js, spec)
+		if err == nil {
+			err = topology.EnsureVolatile(t.Context(), js, spec) // as the janitor does
+		}
 		if err != nil {
 			t.Log(err) // an election
 		}
@@ -105,6 +108,22 @@ func TestMemoryStreamsWithoutAMajorityAreMadeAgain(t *testing.T) {
 	})
 	if names, err := keeper.Revive(t.Context(), js, spec); len(names) > 0 || err != nil {
 		t.Errorf("once more: %v, %v", names, err)
+	}
+	waitFor(t, "its port", func() bool { return nodes[2].Resume() == nil })
+	waitFor(t, "copies on all servers", func() bool {
+		if _, err := topology.Grow(t.Context(), js, spec); err != nil {
+			return false // an election
+		}
+		for _, name := range []string{topology.StreamWork, "KV_" + topology.BucketLeases} {
+			stream, err := js.Stream(t.Context(), name)
+			if err != nil || stream.CachedInfo().Config.Replicas != 3 {
+				return false
+			}
+		}
+		return true
+	})
+	if drifts, err := topology.Verify(t.Context(), js, spec); len(drifts) > 0 || err != nil {
+		t.Errorf("drift: %v, %v", drifts, err)
 	}
 }
 

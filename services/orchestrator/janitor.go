@@ -63,7 +63,11 @@ func (o *Orchestrator) volatile(ctx context.Context) error {
 	defer cancel()
 	missing := topology.EnsureVolatile(look, o.js, o.spec())
 	if missing == nil {
-		return nil
+		grown, err := topology.Grow(look, o.js, o.spec())
+		if len(grown) > 0 {
+			o.logger.Info("memory streams have copies on all servers again", "streams", grown)
+		}
+		return err
 	}
 	again, cancel := context.WithTimeout(ctx, commandWait)
 	defer cancel()

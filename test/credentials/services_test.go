@@ -122,6 +122,8 @@ func (s *site) refusals(t *testing.T) {
 		{"$JS.API.STREAM.CREATE.KV_LEASES", []string{orchestrator, runner, notifier, bootstrap}},
 		{"$JS.API.STREAM.DELETE.WORK", []string{orchestrator}},
 		{"$JS.API.STREAM.DELETE.KV_LEASES", []string{orchestrator}},
+		{"$JS.API.STREAM.UPDATE.WORK", []string{orchestrator}},
+		{"$JS.API.STREAM.UPDATE.KV_LEASES", []string{orchestrator}},
 		{"$JS.API.STREAM.DELETE.EVENTS", nil},
 		{"$JS.API.STREAM.PURGE.EVENTS", []string{orchestrator}}, // of what is archived
 		{"$JS.API.STREAM.UPDATE.EVENTS", nil},
