@@ -43,7 +43,11 @@ func TestLanesRunInParallelAndTheConfiguredLimitHolds(t *testing.T) {
 		for i := range 3 {
 			h.deploy(fmt.Sprintf("p%d", i), "search", "production")
 		}
-		if got := len(h.hinted()); got != 4 {
+		started := map[string]bool{}
+		for _, hint := range h.hinted() { // a dispatcher that begins may hint twice
+			started[hint.GetRun()] = true
+		}
+		if got := len(started); got != 4 {
 			t.Errorf("%d runs started, want one in each staging lane and two in production", got)
 		}
 	})
