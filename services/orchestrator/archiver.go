@@ -252,12 +252,12 @@ func (a *archiver) read(ctx context.Context, ids []string) ([]whole, error) {
 		}
 		w.state.ID = w.id
 		switch {
-		case damage == nil && w.state.Archived: // by another archivist
-		case damage == nil && w.state.Status.Ended():
-			out = append(out, w)
-		default:
+		case damage != nil:
 			a.skip[w.id] = true
 			a.logger.Warn("run stays in the log, its history is not whole", "run", w.id, "error", damage)
+		case w.state.Archived: // by another archivist
+		case w.state.Status.Ended(): // else the log answered late, and the next look takes it
+			out = append(out, w)
 		}
 	}
 	return out, nil

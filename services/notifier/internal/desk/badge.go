@@ -57,9 +57,9 @@ const (
 
 // due says what to do next for a badge, and from when on; a zero time with
 // moveRest: nothing until something changes. What an attempt of unknown outcome
-// may still do is waited for: its deadline is in the entry.
-func (b badge) due(e *entry, p phase, now time.Time) (move, time.Time) {
-	state, late := e.card.GetState(), e.card.GetDeadline().AsTime()
+// may still do is waited for: it is over at late.
+func (b badge) due(e *entry, p phase, late, now time.Time) (move, time.Time) {
+	state := e.card.GetState()
 	open := state == commandv1.Card_STATE_PENDING && !e.unsent // may have been done, or may be done until late
 	maybe := open || e.card.GetAmbiguous() > 0
 	waits := maybe && now.Before(late)

@@ -55,7 +55,7 @@ func (d *Desk) mirror(ctx context.Context, t *track) (time.Time, error) {
 // dueAt is badge.due, as far as others and Slack's limits allow.
 func (d *Desk) dueAt(t *track, e *entry, b badge) (move, time.Time) {
 	now := d.cfg.Now()
-	m, at := b.due(e, d.phase(t, b), now)
+	m, at := b.due(e, d.phase(t, b), d.over(e), now)
 	switch m {
 	case moveAdd:
 		return m, d.pace.asideFree(b.add, now)
@@ -167,9 +167,10 @@ func (d *Desk) addMark(ctx context.Context, t *track, e *entry, b badge) error {
 	if err != nil {
 		return err
 	}
-	if e.unsent = d.cfg.Now().After(began.Add(d.cfg.Window - d.cfg.CallTimeout)); e.unsent {
-		return nil // too slow: the call could outlive its deadline
+	if d.late(e, began) {
+		return nil
 	}
+	e.unsent = false
 	err = d.callAside(ctx, t, b.add, func(ctx context.Context) error {
 		if b.emoji == "" {
 			return d.slack.Pin(ctx, at.channel, at.ts)
