@@ -66,12 +66,17 @@ func (r *Runner) live(ctx context.Context, ready func()) error {
 	if err != nil {
 		return fmt.Errorf("listen for nudges: %w", err)
 	}
-	defer func() { _ = nudges.Unsubscribe() }() // it only fails on a closed connection
+	defer func() { _ = nudges.Unsubscribe() }()                            // it only fails on a closed connection
+	offered, err := r.deps.Conn.SubscribeSync(topology.OfferSubject(i.id)) // before its lease shows it to whoever offers
+	if err != nil {
+		return fmt.Errorf("listen for offers: %w", err)
+	}
+	defer func() { _ = offered.Unsubscribe() }() // as above
 	work, abandon := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abandon(nil)
 	i.lease = r.join(i.id, i.describe, func() bool { return !i.fenced.Load() })
 	leave := i.keepLease(work, abandon)
-	i.serve(ctx, work, ready)
+	i.serve(ctx, work, offered, ready)
 	i.finish(ctx, abandon)
 	return leave()
 }
@@ -139,8 +144,8 @@ func (i *incarnation) outlive(ctx context.Context) bool {
 // alive tells whether the incarnation may go on working. It never waits.
 func (i *incarnation) alive() bool { return !i.dead.Load() && i.lease.Remaining() > 0 }
 
-// serve takes hints from when the lease is held until ctx or work ends.
-func (i *incarnation) serve(ctx, work context.Context, ready func()) {
+// serve takes hints and offers from when the lease is held until ctx or work ends.
+func (i *incarnation) serve(ctx, work context.Context, offered *nats.Subscription, ready func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(work, cancel)()
@@ -155,7 +160,7 @@ func (i *incarnation) serve(ctx, work context.Context, ready func()) {
 		cancel()
 		offers.Wait()
 	}()
-	offers.Go(func() { i.offers(ctx, work) })
+	offers.Go(func() { i.offers(ctx, work, offered) })
 	source := hints.New(i.deps.Conn, i.js, i.cfg.Pools, i.deps.Replicas, i.log)
 	source.Run(ctx, i.room, ready, func(hint hints.Hint) {
 		i.group.Go(func() { i.handle(work, hint) })

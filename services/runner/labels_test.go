@@ -1,7 +1,9 @@
 package runner
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"maps"
 	"testing"
 	"time"
@@ -94,10 +96,20 @@ func TestARunWithLabelsIsClaimedByNobodyElse(t *testing.T) {
 	}
 }
 
+// heard is a log that tells of an offer that cannot be read.
+type heard chan struct{}
+
+func (h heard) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("an offer cannot be read")) {
+		h <- struct{}{}
+	}
+	return len(line), nil
+}
+
 func TestAFullRunnerLetsAnOfferPass(t *testing.T) {
 	w := newWorld(t)
-	g := newGate()
-	w.runner(g, named("small", 1, "arch=arm64"))
+	g, log := newGate(), make(heard, 1)
+	w.runner(g, named("small", 1, "arch=arm64"), func(_ *Config, d *Deps, _ *Runner) { d.Logger = slog.New(slog.NewTextHandler(log, nil)) })
 	small := w.on()["small"]
 	plan := w.plan(shell("a", "true"))
 	plan.Labels = map[string]string{"arch": "arm64"}
@@ -105,6 +117,8 @@ func TestAFullRunnerLetsAnOfferPass(t *testing.T) {
 	w.offerTo(small, first)
 	w.until("d-1", "its claim", func(s run.State) bool { return s.Claimed() })
 	w.offerTo(small, second)
+	w.offerTo(small, &commandv1.Hint{}) // cannot be read, which it says: by then it has let the other pass
+	<-log
 	close(g.pass)
 	w.ended("d-1")
 	if s := w.until("d-2", "the request", func(s run.State) bool { return s.Status != run.Absent }); s.Claimed() {

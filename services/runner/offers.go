@@ -4,23 +4,18 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/slipway-hq/slipway/domain/roster"
 	"github.com/slipway-hq/slipway/domain/run"
-	"github.com/slipway-hq/slipway/internal/topology"
 	"github.com/slipway-hq/slipway/services/runner/internal/hints"
 )
 
 // offers takes up runs that the dispatcher offers to this incarnation alone,
 // until ctx ends. An offer that is not taken up needs no answer: it passes.
-func (i *incarnation) offers(ctx, work context.Context) {
-	sub, err := i.deps.Conn.SubscribeSync(topology.OfferSubject(i.id))
-	if err != nil {
-		i.log.Error("this runner cannot be offered runs that ask for labels or for one runner", "error", err)
-		return
-	}
-	defer func() { _ = sub.Unsubscribe() }() // it only fails on a closed connection
+func (i *incarnation) offers(ctx, work context.Context, offered *nats.Subscription) {
 	for {
-		msg, err := sub.NextMsgWithContext(ctx)
+		msg, err := offered.NextMsgWithContext(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -36,17 +31,19 @@ func (i *incarnation) offers(ctx, work context.Context) {
 			i.log.Error("an offer cannot be read and was dropped", "error", err)
 			continue
 		}
-		i.group.Go(func() { i.consider(ctx, work, hint) })
+		if i.room.Take() { // else it passes
+			i.group.Go(func() { i.consider(ctx, work, hint) })
+		}
 	}
 }
 
-// consider handles an offer while there is room, and again for a while when it
-// was too early.
+// consider handles an offer that there is room for, and again for a while, if
+// there still is, when it was too early.
 func (i *incarnation) consider(ctx, work context.Context, hint hints.Hint) {
-	for ctx.Err() == nil && hint.Tries() <= lagTries && i.room.Take() {
+	for {
 		i.handle(work, hint)
 		delay, again := hint.Again()
-		if !again || pause(ctx, delay) != nil {
+		if !again || pause(ctx, delay) != nil || hint.Tries() > lagTries || !i.room.Take() {
 			return
 		}
 	}
