@@ -125,7 +125,7 @@ var errIncomplete = errors.New("the output in LOGS was not read to its end")
 // returns nil when another writer was quicker.
 func (l *Logs) store(ctx context.Context, run string, finished time.Time, last uint64, old *jetstream.ObjectInfo, at uint64) (*jetstream.ObjectInfo, error) {
 	w := newPacker(l.objects.create(ctx, packedObject(run)))
-	filled := l.fill(ctx, w, run, last, old)
+	filled := l.fill(ctx, w, run, last, old, at)
 	err := filled
 	if err == nil {
 		err = w.finish(finished, at)
@@ -147,8 +147,8 @@ func (l *Logs) store(ctx context.Context, run string, finished time.Time, last u
 	return &w.up.info, nil
 }
 
-// fill writes what the old object holds, then LOGS up to last.
-func (l *Logs) fill(ctx context.Context, w *packer, run string, last uint64, old *jetstream.ObjectInfo) error {
+// fill writes what the old object, of sequence at, holds, then LOGS up to last.
+func (l *Logs) fill(ctx context.Context, w *packer, run string, last uint64, old *jetstream.ObjectInfo, at uint64) error {
 	p := &reading{Logs: l, run: run, send: func(e Entry) error {
 		if e.Sequence > last {
 			return nil // it came meanwhile and is for the next time
@@ -159,12 +159,17 @@ func (l *Logs) fill(ctx context.Context, w *packer, run string, last uint64, old
 		if err := l.unpack(ctx, old, p.pass); err != nil {
 			return err
 		}
+		p.packedAt = at
 	}
 	if err := p.live(ctx, Request{}); err != nil {
 		return err
 	}
 	if p.seen < last {
-		return errIncomplete
+		_, now, err := l.objects.lookup(ctx, packedObject(run))
+		if err == nil && now != at {
+			return errRaced // and removed from LOGS what was to be read
+		}
+		return errors.Join(errIncomplete, err)
 	}
 	w.last = last
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -40,14 +41,14 @@ type Request struct {
 // send's error as it is.
 func (l *Logs) Read(ctx context.Context, run string, r Request, send func(Entry) error) error {
 	p := &reading{Logs: l, run: run, seen: r.After, send: send}
-	if err := p.packed(ctx, 0); err != nil {
+	if err := p.packed(ctx, p.pass); err != nil {
 		return err
 	}
 	if err := p.live(ctx, r); err != nil {
 		return err
 	}
 	// It may have been packed, and removed from LOGS, since we looked.
-	return p.packed(ctx, p.packedAt)
+	return p.packed(ctx, p.pass)
 }
 
 // reading is one Read.
@@ -67,15 +68,15 @@ func (p *reading) pass(e Entry) error {
 	return p.send(e)
 }
 
-// packed sends what the run's object holds and was not sent, unless it is the
-// one of sequence known.
-func (p *reading) packed(ctx context.Context, known uint64) error {
+// packed calls each with what the run's object holds, unless it is the one that
+// was read last.
+func (p *reading) packed(ctx context.Context, each func(Entry) error) error {
 	for range maxLooks {
 		info, at, err := p.objects.lookup(ctx, packedObject(p.run))
-		if err != nil || info == nil || at == known {
+		if err != nil || info == nil || at == p.packedAt {
 			return err
 		}
-		err = p.unpack(ctx, info, p.pass)
+		err = p.unpack(ctx, info, each)
 		if !errors.Is(err, errGone) {
 			p.packedAt = at
 			return err
@@ -115,10 +116,7 @@ func (p *reading) live(ctx context.Context, r Request) error {
 		}
 		select {
 		case a := <-arrivals:
-			if a.err != nil {
-				return fmt.Errorf("read logs of %s: %w", p.run, a.err)
-			}
-			if err := p.arrived(ctx, a); err != nil {
+			if err := p.arrived(ctx, together(a, arrivals)); err != nil {
 				return err
 			}
 			timer.Reset(patience)
@@ -137,9 +135,24 @@ func (p *reading) live(ctx context.Context, r Request) error {
 // arrival is one message of LOGS, or why there are no more.
 type arrival struct {
 	msg jetstream.Msg
-	// vanished: something before it was removed since the message before.
-	vanished bool
-	err      error
+	err error
+}
+
+// maxTogether bounds the messages that are looked at as one.
+const maxTogether = 256
+
+// together is an arrival with those that have come behind it.
+func together(a arrival, more <-chan arrival) []arrival {
+	out := []arrival{a}
+	for len(out) < maxTogether {
+		select {
+		case a := <-more:
+			out = append(out, a)
+		default:
+			return out
+		}
+	}
+	return out
 }
 
 // arrivals reads LOGS in the background until ctx ends.
@@ -156,16 +169,12 @@ func (p *reading) arrivals(ctx context.Context) (<-chan arrival, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open logs of %s: %w", p.run, err)
 	}
-	out := make(chan arrival)
+	out := make(chan arrival, maxTogether)
 	go func() {
 		defer messages.Stop()
-		pending := uint64(0)
 		for {
 			a := arrival{}
-			if a.msg, a.err = messages.Next(jetstream.NextContext(ctx)); a.err == nil {
-				left := pendingOf(a.msg)
-				a.vanished, pending = left+1 < pending, left
-			}
+			a.msg, a.err = messages.Next(jetstream.NextContext(ctx))
 			select {
 			case out <- a:
 			case <-ctx.Done():
@@ -179,34 +188,39 @@ func (p *reading) arrivals(ctx context.Context) (<-chan arrival, error) {
 	return out, nil
 }
 
-func pendingOf(m jetstream.Msg) uint64 {
-	meta, err := m.Metadata()
-	if err != nil {
-		return 0
-	}
-	return meta.NumPending
-}
-
-// arrived sends a message of LOGS, and before it what was packed and removed
-// between it and the one before.
-func (p *reading) arrived(ctx context.Context, a arrival) error {
-	e, ok := entryOf(a.msg)
-	if a.vanished {
-		before := &reading{Logs: p.Logs, run: p.run, seen: p.seen, send: func(x Entry) error {
-			if x.Sequence >= e.Sequence {
+// arrived sends messages of LOGS. What was removed before they came was packed
+// before that: so the object is looked at once more, and what it holds comes
+// between them in the order of sequences.
+func (p *reading) arrived(ctx context.Context, come []arrival) error {
+	upTo := func(sequence uint64) error {
+		for ; len(come) > 0; come = come[1:] {
+			if come[0].err != nil {
+				return fmt.Errorf("read logs of %s: %w", p.run, come[0].err)
+			}
+			e, ok := entryOf(come[0].msg)
+			if e.Sequence >= sequence {
 				return nil
 			}
-			return p.pass(x)
-		}}
-		if err := before.packed(ctx, 0); err != nil {
-			return err
+			if !ok {
+				p.seen = max(p.seen, e.Sequence)
+				continue
+			}
+			if err := p.pass(e); err != nil {
+				return err
+			}
 		}
-	}
-	if !ok {
-		p.seen = max(p.seen, e.Sequence)
 		return nil
 	}
-	return p.pass(e)
+	err := p.packed(ctx, func(x Entry) error {
+		if err := upTo(x.Sequence); err != nil {
+			return err
+		}
+		return p.pass(x)
+	})
+	if err != nil {
+		return err
+	}
+	return upTo(math.MaxUint64)
 }
 
 // entryOf reads a message of LOGS; ok is false when it is no output, and then
